@@ -1,0 +1,137 @@
+//! The broker as the server starts, uses and stops it.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use actix::{Actor, Arbiter};
+use sealwire_store::{Store, StoreError};
+
+use crate::clock::Clock;
+use crate::node::Node;
+use crate::presence::{Directory, Dismiss, Presence};
+use crate::quota::Quotas;
+use crate::roster::Roster;
+use crate::router::Router;
+use crate::session::{self, Session};
+use crate::settings::Settings;
+use crate::spool::{Bounds, Spool, SpoolQueue};
+use crate::verify::{Verifier, stranger_key};
+
+/// How often a drain looks whether the spool has come to rest.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Who connects, as the HTTP edge has found.
+pub struct Peer {
+    /// The origin that the client has reached us by; it signs this at its log-in.
+    pub origin: String,
+    /// Dropped when the connection has ended.
+    pub guard: Box<dyn Any + Send>,
+}
+
+/// The broker. Clones are the same broker.
+#[derive(Clone)]
+pub struct Broker {
+    node: Arc<Node>,
+}
+
+impl Broker {
+    /// Starts the actors, within a running actix system.
+    ///
+    /// # Errors
+    /// [`StartError`] when the store does not answer.
+    pub async fn start(settings: Settings, store: Arc<dyn Store>) -> Result<Self, StartError> {
+        let clock = Arc::new(Clock::new(store.highest_order().await?));
+        let directory = Arc::new(Directory::default());
+        let spool = Arc::new(SpoolQueue::new(Bounds::default()));
+        let quotas = Arc::new(Quotas::new(settings.limits.clone(), clock.clone()));
+        start_spool(&spool, &store, &directory, settings.timing.store);
+        let presence = Presence { directory: directory.clone(), store: store.clone(), quotas: quotas.clone() }.start();
+        let threads = available_parallelism().map_or(2, usize::from);
+        let (waiting, patience) = (settings.limits.verifications_waiting, settings.timing.verification);
+        let stranger = stranger_key(crate::random()).expect("a key made of any bytes is well formed");
+        let node = Node {
+            router: Router { directory: directory.clone(), spool: spool.clone() },
+            roster: Roster::new(store.clone()),
+            verifier: Verifier::new(threads, waiting, patience, stranger),
+            nobody: "nobody".parse().expect("a well-formed name"),
+            connections: AtomicUsize::new(0),
+            greeting: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            settings,
+            clock,
+            store,
+            directory,
+            presence,
+            spool,
+            quotas,
+        };
+        Ok(Self { node: Arc::new(node) })
+    }
+
+    /// Answers a request to upgrade to WebSocket. The edge has checked Host, Origin, subprotocol and the address.
+    pub fn connect(
+        &self,
+        request: &session::HttpRequest,
+        payload: session::Payload,
+        peer: Peer,
+    ) -> session::HttpResponse {
+        let node = self.node.clone();
+        let (clock, limits) = (node.clock.clone(), node.settings.limits.clone());
+        session::start(request, payload, clock, &limits, |socket| Session::new(node, peer.origin, peer.guard, socket))
+    }
+
+    /// Whether no more connections are taken that have not logged in.
+    pub fn is_full(&self) -> bool {
+        self.node.greeting.load(Ordering::Relaxed) >= self.node.settings.limits.greeting_connections
+    }
+
+    /// Whether the broker is about to go.
+    pub fn is_draining(&self) -> bool {
+        self.node.draining.load(Ordering::Acquire)
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.node.connections.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store answers in time.
+    pub async fn store_answers(&self) -> bool {
+        let asked = tokio::time::timeout(self.node.settings.timing.store, self.node.store.highest_order()).await;
+        matches!(asked, Ok(Ok(_)))
+    }
+
+    /// Asks every client to come back later, stores what they have not acknowledged, and returns when all of it is
+    /// committed, or after `limit`.
+    pub async fn drain(&self, limit: Duration) {
+        self.node.draining.store(true, Ordering::Release);
+        let drained = tokio::time::timeout(limit, async {
+            if let Err(error) = self.node.presence.send(Dismiss).await {
+                tracing::error!(%error, "the sessions could not be dismissed");
+            }
+            while !self.node.spool.is_idle() {
+                tokio::time::sleep(POLL).await;
+            }
+        });
+        if drained.await.is_err() {
+            tracing::warn!("not everything was stored in time; the senders keep what has no status");
+        }
+    }
+}
+
+/// The spool has a thread of its own, so that telling the outcome of a large commit does not keep connections waiting.
+fn start_spool(queue: &Arc<SpoolQueue>, store: &Arc<dyn Store>, directory: &Arc<Directory>, patience: Duration) {
+    let spool = Spool { queue: queue.clone(), store: store.clone(), directory: directory.clone(), patience };
+    Spool::start_in_arbiter(&Arbiter::new().handle(), |_| spool);
+}

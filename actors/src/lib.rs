@@ -1,0 +1,34 @@
+//! The Sealwire broker: actors that route ciphertext between connections, and into the store when nobody is there.
+//!
+//! * `session` one actor per connection; `session/socket.rs` alone names actix-web
+//! * `presence` the directory of who is connected
+//! * `router` the way of a copy out of its sender's session
+//! * `spool` the way into the store, in batches
+//!
+//! The broker knows frames and the [`Store`] trait; no driver and no HTTP route. What it may hold for strangers is in
+//! [`Settings`].
+
+mod broker;
+mod clock;
+mod node;
+mod presence;
+mod quota;
+mod roster;
+mod router;
+mod session;
+mod settings;
+mod spool;
+mod verify;
+
+pub use broker::{Broker, Peer, StartError};
+pub use settings::{Limits, Settings, Timing};
+
+#[cfg(doc)]
+use sealwire_store::Store;
+
+/// Random bytes from the operating system.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}

@@ -1,0 +1,130 @@
+//! Who is connected where: a concurrent map that every session reads without asking an actor.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry as MapEntry;
+use sealwire_protocol::DeviceId;
+use tokio::sync::watch;
+
+use crate::session::Inbox;
+
+/// Signals that a session has left for good. Cheap to wait for, by any number of successors.
+#[derive(Debug)]
+pub(crate) struct Gone(watch::Sender<bool>);
+
+impl Default for Gone {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Gone {
+    fn set(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Returns when the session has left.
+    pub(crate) async fn wait(&self) {
+        let mut seen = self.0.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = seen.wait_for(|gone| *gone).await;
+    }
+}
+
+#[derive(Clone)]
+struct Entry {
+    connection: u64,
+    inbox: Arc<Inbox>,
+}
+
+/// The directory of the sessions of this node.
+#[derive(Default)]
+pub(crate) struct Directory {
+    entries: DashMap<DeviceId, Entry>,
+    last_connection: AtomicU64,
+}
+
+impl Directory {
+    /// The session of a device. It may have ended already; its inbox knows.
+    pub(crate) fn find(&self, device: &DeviceId) -> Option<Arc<Inbox>> {
+        self.entries.get(device).map(|entry| entry.inbox.clone())
+    }
+
+    /// Whether a device has a session.
+    pub(crate) fn is_connected(&self, device: &DeviceId) -> bool {
+        self.entries.contains_key(device)
+    }
+
+    /// Enters a session in place of the one that the device has. Gives the right to leave, and the predecessor.
+    pub(crate) fn enter(self: &Arc<Self>, device: DeviceId, inbox: Arc<Inbox>) -> (Departure, Option<Arc<Inbox>>) {
+        let connection = self.last_connection.fetch_add(1, Ordering::Relaxed) + 1;
+        let entry = Entry { connection, inbox: inbox.clone() };
+        let predecessor = self.entries.insert(device, entry).map(|entry| entry.inbox);
+        (Departure { directory: self.clone(), device, connection, inbox }, predecessor)
+    }
+
+    /// Takes a session out, unless another one has taken its place.
+    fn leave(&self, device: DeviceId, connection: u64) {
+        if let MapEntry::Occupied(entry) = self.entries.entry(device)
+            && entry.get().connection == connection
+        {
+            entry.remove();
+        }
+    }
+
+    /// Every session.
+    pub(crate) fn all(&self) -> Vec<Arc<Inbox>> {
+        self.entries.iter().map(|entry| entry.inbox.clone()).collect()
+    }
+}
+
+/// A session's way out of the directory. Dropping the last clone of its `Arc` is the departure: whatever is still to be
+/// committed holds one, so a session commits first and leaves second, and its successor reads the mailbox third.
+pub(crate) struct Departure {
+    directory: Arc<Directory>,
+    device: DeviceId,
+    connection: u64,
+    inbox: Arc<Inbox>,
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        self.directory.leave(self.device, self.connection);
+        self.inbox.gone.set();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::fixtures::device;
+
+    #[test]
+    fn a_session_that_was_replaced_leaves_its_successor_in_place() {
+        let directory = Arc::new(Directory::default());
+        let (old, new) = (Inbox::new(), Inbox::new());
+        let (old_departure, none) = directory.enter(device(1), old.clone());
+        let (new_departure, predecessor) = directory.enter(device(1), new.clone());
+        assert!(none.is_none() && predecessor.is_some_and(|inbox| Arc::ptr_eq(&inbox, &old)));
+        drop(old_departure);
+        assert!(directory.find(&device(1)).is_some_and(|inbox| Arc::ptr_eq(&inbox, &new)));
+        drop(new_departure);
+        assert!(directory.all().is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_departure_is_told_also_when_it_has_been() {
+        let directory = Arc::new(Directory::default());
+        let inbox = Inbox::new();
+        let (departure, _) = directory.enter(device(1), inbox.clone());
+        let waiting = tokio::spawn({
+            let inbox = inbox.clone();
+            async move { inbox.gone.wait().await }
+        });
+        drop(departure);
+        waiting.await.expect("the task ends");
+        inbox.gone.wait().await;
+    }
+}

@@ -1,0 +1,18 @@
+//! What the presence actor hears.
+
+use actix::Message;
+use sealwire_protocol::DeviceId;
+
+/// A device has logged in.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Arrived {
+    pub(crate) device: DeviceId,
+    /// Milliseconds since 1970.
+    pub(crate) at: u64,
+}
+
+/// Every session is to leave; answered when the directory is empty.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Dismiss;

@@ -1,0 +1,126 @@
+//! What one user may do on this node, over all of the user's devices.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use sealwire_protocol::Username;
+
+use crate::clock::{Clock, Now};
+use crate::session::rates::{MINUTE, Rate};
+use crate::settings::Limits;
+
+const DAY: u64 = 24 * 60 * MINUTE;
+
+/// One user's share, held by each of the user's sessions.
+pub(crate) type UserQuota = Arc<Mutex<Quota>>;
+
+/// What a user has used.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    messages: Rate,
+    names: HashSet<Username>,
+    names_since: u64,
+    names_per_day: usize,
+}
+
+impl Quota {
+    fn new(limits: &Limits) -> Self {
+        let messages = Rate::new(limits.messages_per_minute, MINUTE);
+        Self { messages, names: HashSet::new(), names_since: 0, names_per_day: limits.names_per_day }
+    }
+
+    /// Counts a message.
+    ///
+    /// # Errors
+    /// Milliseconds until one would be taken.
+    pub(crate) fn message(&mut self, now: Now) -> Result<(), u64> {
+        self.messages.take(now.mono)
+    }
+
+    /// Counts the look-up of a name; one that was looked up before costs nothing.
+    ///
+    /// # Errors
+    /// Milliseconds until another name would be answered.
+    pub(crate) fn name(&mut self, name: &Username, now: Now) -> Result<(), u64> {
+        self.forget_names(now);
+        if self.names_per_day == 0 || self.names.contains(name) {
+            return Ok(());
+        }
+        if self.names.len() >= self.names_per_day {
+            return Err(self.names_since + DAY - now.mono);
+        }
+        if self.names.is_empty() {
+            self.names_since = now.mono;
+        }
+        self.names.insert(name.clone());
+        Ok(())
+    }
+
+    fn forget_names(&mut self, now: Now) {
+        if self.names_since + DAY <= now.mono {
+            self.names = HashSet::new();
+        }
+    }
+
+    fn is_unused(&mut self, now: Now) -> bool {
+        self.forget_names(now);
+        self.messages.forget(now.mono) && self.names.is_empty()
+    }
+}
+
+/// Everybody's share.
+pub(crate) struct Quotas {
+    users: DashMap<Username, UserQuota>,
+    limits: Limits,
+    clock: Arc<Clock>,
+}
+
+impl Quotas {
+    pub(crate) fn new(limits: Limits, clock: Arc<Clock>) -> Self {
+        Self { users: DashMap::new(), limits, clock }
+    }
+
+    /// The share of a user, for a session to hold.
+    pub(crate) fn of(&self, user: &Username) -> UserQuota {
+        self.users.entry(user.clone()).or_insert_with(|| Arc::new(Mutex::new(Quota::new(&self.limits)))).clone()
+    }
+
+    /// Forgets users who have no session and have used nothing lately.
+    pub(crate) fn sweep(&self) {
+        let now = self.clock.now();
+        self.users.retain(|_, quota| Arc::strong_count(quota) > 1 || !quota.lock().is_unused(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(mono: u64) -> Now {
+        Now { wall: 0, mono }
+    }
+
+    #[test]
+    fn a_name_is_counted_once_a_day() {
+        let [a, b, c]: [Username; 3] = ["anna", "bert", "carl"].map(|name| name.parse().unwrap());
+        let mut quota = Quota::new(&Limits { names_per_day: 2, ..Limits::default() });
+        assert!([&a, &b, &a, &b].into_iter().all(|name| quota.name(name, at(5)).is_ok()));
+        assert_eq!(quota.name(&c, at(10)), Err(DAY - 5));
+        assert_eq!(quota.name(&c, at(5 + DAY)), Ok(()));
+    }
+
+    #[test]
+    fn a_share_outlives_its_sessions_as_long_as_it_counts() {
+        let clock = Arc::new(Clock::new(0));
+        let quotas = Quotas::new(Limits { messages_per_minute: 1, ..Limits::default() }, clock.clone());
+        let name: Username = "alice".parse().unwrap();
+        assert!(quotas.of(&name).lock().message(clock.now()).is_ok());
+        quotas.sweep();
+        assert!(quotas.of(&name).lock().message(clock.now()).is_err());
+        quotas.of(&"bob".parse().unwrap());
+        quotas.sweep();
+        assert_eq!(quotas.users.len(), 1);
+    }
+}

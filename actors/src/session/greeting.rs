@@ -1,0 +1,150 @@
+//! Before the log-in: challenges and what may be sent in answer (protocol section 5). Pure; signatures are checked by the
+//! caller.
+
+use std::time::Duration;
+
+use sealwire_protocol::ErrorCode;
+use sealwire_protocol::base64::Array;
+use sealwire_protocol::frames::Challenge;
+
+use crate::clock::{Now, millis};
+
+/// How many challenges a connection is given before it has logged in.
+const CHALLENGES: u32 = 5;
+
+/// What names a connection: in every challenge, and in what is signed in answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Channel {
+    /// The origin that the client reached us by.
+    pub(crate) origin: String,
+    /// Random.
+    pub(crate) id: [u8; 16],
+}
+
+/// A challenge that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub(crate) nonce: [u8; 32],
+    pub(crate) server_time: u64,
+    pub(crate) expires_at: u64,
+    issued: u64,
+}
+
+impl Open {
+    /// A fresh challenge.
+    pub(crate) fn new(nonce: [u8; 32], now: Now, life: Duration) -> Self {
+        Self { nonce, server_time: now.wall, expires_at: now.wall + millis(life), issued: now.mono }
+    }
+
+    /// The challenge as it is sent.
+    pub(crate) fn frame(&self, channel: &Channel, id: Option<String>) -> Challenge {
+        Challenge {
+            id,
+            v: 1,
+            origin: channel.origin.clone(),
+            channel_id: Array(channel.id),
+            nonce: Array(self.nonce),
+            server_time: self.server_time,
+            expires_at: self.expires_at,
+        }
+    }
+
+    fn age(&self, now: Now) -> u64 {
+        now.mono.saturating_sub(self.issued)
+    }
+}
+
+/// A frame that is not allowed any more before the log-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooMuch;
+
+/// A connection that has not logged in.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    open: Option<Open>,
+    challenges: u32,
+    frames: u32,
+    most_frames: u32,
+    life: Duration,
+}
+
+impl Greeting {
+    /// A connection that has just been made.
+    pub(crate) fn new(most_frames: u32, life: Duration) -> Self {
+        Self { open: None, challenges: 0, frames: 0, most_frames, life }
+    }
+
+    /// Counts a frame.
+    pub(crate) fn frame(&mut self) -> Result<(), TooMuch> {
+        self.frames += 1;
+        if self.frames > self.most_frames { Err(TooMuch) } else { Ok(()) }
+    }
+
+    /// The open challenge, or a fresh one with this nonce.
+    pub(crate) fn challenge(&mut self, nonce: [u8; 32], now: Now) -> Result<Open, TooMuch> {
+        let expired = |open: &Open| open.age(now) >= millis(self.life);
+        if let Some(open) = self.open.as_ref().filter(|open| !expired(open)) {
+            return Ok(open.clone());
+        }
+        self.fresh(nonce, now)
+    }
+
+    /// A fresh challenge in place of any other.
+    pub(crate) fn fresh(&mut self, nonce: [u8; 32], now: Now) -> Result<Open, TooMuch> {
+        self.challenges += 1;
+        if self.challenges > CHALLENGES {
+            return Err(TooMuch);
+        }
+        let open = Open::new(nonce, now, self.life);
+        self.open = Some(open.clone());
+        Ok(open)
+    }
+
+    /// Uses the open challenge up for an answer that may come within `limit`.
+    ///
+    /// # Errors
+    /// `auth_failed` when there is none (it was used), `auth_timeout` when it is too old.
+    pub(crate) fn answer(&mut self, now: Now, limit: Duration) -> Result<Open, ErrorCode> {
+        let open = self.open.take().ok_or(ErrorCode::AuthFailed)?;
+        if open.age(now) < millis(limit) { Ok(open) } else { Err(ErrorCode::AuthTimeout) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: Duration = Duration::from_secs(30);
+    const LOG_IN: Duration = Duration::from_secs(10);
+
+    fn at(mono: u64) -> Now {
+        Now { wall: 1_000_000 + mono, mono }
+    }
+
+    #[test]
+    fn a_challenge_is_good_for_one_answer() {
+        let mut greeting = Greeting::new(4, LIFE);
+        let first = greeting.challenge([1; 32], at(0)).unwrap();
+        assert_eq!(greeting.challenge([2; 32], at(1)), Ok(first.clone()));
+        assert_eq!(greeting.answer(at(2), LOG_IN), Ok(first));
+        assert_eq!(greeting.answer(at(3), LOG_IN), Err(ErrorCode::AuthFailed));
+        assert_eq!(greeting.challenge([3; 32], at(4)).map(|open| open.nonce), Ok([3; 32]));
+    }
+
+    #[test]
+    fn a_late_answer_is_told_so() {
+        let mut greeting = Greeting::new(4, LIFE);
+        greeting.challenge([1; 32], at(0)).unwrap();
+        assert_eq!(greeting.answer(at(10_000), LOG_IN), Err(ErrorCode::AuthTimeout));
+        greeting.challenge([2; 32], at(10_000)).unwrap();
+        assert!(greeting.answer(at(39_999), LIFE).is_ok());
+    }
+
+    #[test]
+    fn challenges_and_frames_are_counted() {
+        let mut greeting = Greeting::new(2, LIFE);
+        assert!((0..CHALLENGES).all(|n| greeting.fresh([0; 32], at(n.into())).is_ok()));
+        assert_eq!(greeting.fresh([0; 32], at(9)), Err(TooMuch));
+        assert_eq!([greeting.frame(), greeting.frame(), greeting.frame()], [Ok(()), Ok(()), Err(TooMuch)]);
+    }
+}

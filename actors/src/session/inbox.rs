@@ -1,0 +1,240 @@
+//! A session's shared side: what other tasks leave for it, and what they may ask of it without waiting.
+//!
+//! An actor's own mailbox would lose what is in it when the actor ends. This one is emptied under the same lock that
+//! closes it, so whatever was accepted is either handled or spilled. A wake-up is sent only when none is under way,
+//! so a burst of parcels costs one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use actix::Recipient;
+use parking_lot::Mutex;
+use sealwire_protocol::MessageId;
+use sealwire_store::{Appended, Mail, MailKey};
+
+use super::messages::Wake;
+use super::recents::Recents;
+use crate::presence::Gone;
+
+/// How many parcels wait for a session before senders store instead. The session takes all of them in one turn.
+const PARCELS: usize = 1_024;
+
+/// A copy on its way to a device's session.
+#[derive(Debug, Clone)]
+pub(crate) struct Parcel {
+    /// The copy, as it would be stored.
+    pub(crate) mail: Mail,
+    /// Who waits for its outcome.
+    pub(crate) reply: Reply,
+}
+
+/// Where the outcome of one copy goes.
+#[derive(Clone)]
+pub(crate) struct Reply {
+    /// The sender's session.
+    pub(crate) inbox: Arc<Inbox>,
+    /// The message, as the sender's session counts them.
+    pub(crate) ticket: u64,
+    /// Which of its copies.
+    pub(crate) copy: u8,
+}
+
+impl Reply {
+    /// Tells the sender's session what became of the copy.
+    pub(crate) fn send(&self, verdict: Verdict) {
+        self.inbox.tell(Event::Outcome { ticket: self.ticket, copy: self.copy, verdict });
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reply({}/{})", self.ticket, self.copy)
+    }
+}
+
+/// What became of one copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The device has acknowledged it.
+    Delivered,
+    /// The store holds it.
+    Stored,
+    /// It was lost to a full mailbox, and the store has counted that.
+    Missed,
+    /// The id was used for other bytes.
+    Conflict,
+    /// Neither handed over nor stored, as far as is known.
+    Failed,
+}
+
+/// What a session is told.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A copy of a message that this session accepted was decided.
+    Outcome { ticket: u64, copy: u8, verdict: Verdict },
+    /// A copy that this session has put into its own device's mailbox was decided.
+    Appended { key: MailKey, order: u64, outcome: Appended },
+    /// Copies that this session's device acknowledged are out of the store.
+    Removed(Vec<MailKey>),
+    /// A message that was `queued` has reached a device of its addressee.
+    DeliveredLater(MessageId),
+    /// A newer connection of the same device takes over.
+    Replaced,
+    /// The node is about to go.
+    Leave,
+}
+
+/// How an offer was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// The session decides about it.
+    Taken,
+    /// Too many are waiting: the caller stores it. The session has been nudged.
+    Full,
+    /// The session has ended: the caller stores it.
+    Closed,
+}
+
+/// Everything that was left for a session since it last looked.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// In the order of arrival.
+    pub(crate) parcels: Vec<Parcel>,
+    /// In the order of arrival.
+    pub(crate) events: Vec<Event>,
+    /// The store may hold mail that this session has not seen. Handled before any parcel is handed over.
+    pub(crate) nudged: bool,
+}
+
+/// The shared side of a session.
+pub(crate) struct Inbox {
+    waiting: Mutex<Waiting>,
+    waker: OnceLock<Recipient<Wake>>,
+    /// What the device was given lately, for whoever must recognise a repeat.
+    pub(crate) recents: Mutex<Recents>,
+    /// Whether new mail is stored rather than handed over, as of the last turn.
+    draining: AtomicBool,
+    /// Signals that the session has left for good and what it held is committed.
+    pub(crate) gone: Gone,
+}
+
+#[derive(Default)]
+struct Waiting {
+    closed: bool,
+    woken: bool,
+    taken: Taken,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            waiting: Mutex::default(),
+            waker: OnceLock::new(),
+            recents: Mutex::default(),
+            draining: AtomicBool::new(true),
+            gone: Gone::default(),
+        })
+    }
+
+    /// Names the actor that is woken.
+    pub(crate) fn wakes(&self, actor: Recipient<Wake>) {
+        if self.waker.set(actor).is_err() {
+            tracing::error!("a session's inbox was given two actors");
+        }
+    }
+
+    /// Offers a parcel.
+    pub(crate) fn offer(&self, parcel: Parcel) -> Offer {
+        let mut waiting = self.waiting.lock();
+        if waiting.closed {
+            return Offer::Closed;
+        }
+        if waiting.taken.parcels.len() >= PARCELS {
+            waiting.taken.nudged = true;
+            return Offer::Full;
+        }
+        waiting.taken.parcels.push(parcel);
+        self.wake(waiting);
+        Offer::Taken
+    }
+
+    /// Tells the session something. What is told to a session that has ended is of no use to anybody. The number of
+    /// events is bounded by what the session itself has under way.
+    pub(crate) fn tell(&self, event: Event) {
+        let mut waiting = self.waiting.lock();
+        if !waiting.closed {
+            waiting.taken.events.push(event);
+            self.wake(waiting);
+        }
+    }
+
+    /// Says that the store holds mail for this device.
+    pub(crate) fn nudge(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.taken.nudged = true;
+        if !waiting.closed {
+            self.wake(waiting);
+        }
+    }
+
+    fn wake(&self, mut waiting: parking_lot::MutexGuard<'_, Waiting>) {
+        if std::mem::replace(&mut waiting.woken, true) {
+            return;
+        }
+        drop(waiting);
+        // A full mailbox means that the actor will run anyway, and it looks here at every turn.
+        if let Some(actor) = self.waker.get() {
+            let _ = actor.try_send(Wake);
+        }
+    }
+
+    /// Takes everything that has been left.
+    pub(crate) fn take(&self) -> Taken {
+        let mut waiting = self.waiting.lock();
+        waiting.woken = false;
+        std::mem::take(&mut waiting.taken)
+    }
+
+    /// Takes everything for the last time: nothing is accepted any more.
+    pub(crate) fn close(&self) -> Taken {
+        let mut waiting = self.waiting.lock();
+        waiting.closed = true;
+        std::mem::take(&mut waiting.taken)
+    }
+
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
+    }
+
+    /// Whether new mail for this device goes into its mailbox, as far as is known without asking.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::fixtures::parcel;
+
+    #[test]
+    fn a_full_inbox_nudges_and_leaves_the_parcel_to_the_sender() {
+        let inbox = Inbox::new();
+        for n in 0..PARCELS {
+            assert_eq!(inbox.offer(parcel(n as u64)), Offer::Taken);
+        }
+        assert_eq!(inbox.offer(parcel(9_999)), Offer::Full);
+        let taken = inbox.take();
+        assert!(taken.nudged && taken.parcels.len() == PARCELS);
+        assert_eq!(inbox.offer(parcel(1)), Offer::Taken);
+    }
+
+    #[test]
+    fn closing_gives_back_what_was_accepted_and_accepts_no_more() {
+        let inbox = Inbox::new();
+        assert_eq!(inbox.offer(parcel(1)), Offer::Taken);
+        assert_eq!(inbox.close().parcels.len(), 1);
+        assert_eq!(inbox.offer(parcel(2)), Offer::Closed);
+        assert!(inbox.take().parcels.is_empty());
+    }
+}

@@ -1,0 +1,464 @@
+//! A session: one actor per connection.
+//!
+//! The parts decide and know neither actors nor sockets: [`state`] where the connection stands, [`greeting`] and [`login`]
+//! who it is, [`admission`] and [`sending`] what it sends, [`receiving`] what it is given. This file moves frames and
+//! runs effects.
+
+pub(crate) mod admission;
+mod greeting;
+mod inbox;
+mod login;
+mod messages;
+pub(crate) mod rates;
+mod receiving;
+mod recents;
+mod requests;
+mod sending;
+mod socket;
+mod state;
+
+#[cfg(test)]
+pub(crate) mod fixtures;
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::{ActorContext, ActorFutureExt, AsyncContext, SpawnHandle, WrapFuture};
+use bytestring::ByteString;
+use sealwire_protocol::frames::{Delivery, ErrorFrame, Queue, Reconnect, ServerFrame};
+use sealwire_protocol::{CloseCode, DeviceId, ErrorCode};
+use sealwire_store::{Front, Removal, StoreError};
+
+use self::greeting::{Channel, Greeting};
+pub(crate) use self::inbox::{Event, Inbox, Offer, Parcel, Reply, Verdict};
+use self::receiving::Effect;
+pub(crate) use self::recents::conflicts;
+use self::sending::Answer;
+pub(crate) use self::socket::{HttpRequest, HttpResponse, Payload, start};
+use self::socket::{Incoming, SessionContext, Socket};
+use self::state::{Authenticated, Conduct, Stage};
+use crate::clock::{Now, millis};
+use crate::node::Node;
+use crate::spool::{Append, Remove};
+
+/// How long a connection that was closed from here may take to close from there.
+const CLOSING: Duration = Duration::from_secs(2);
+/// How long to leave a store alone that did not answer.
+const READ_AGAIN: Duration = Duration::from_millis(500);
+/// How many bytes beyond the window may wait for a peer that does not read.
+const BACKLOG: usize = 4 * 1024 * 1024;
+/// How many frames wait for an answer that is being looked up, before the socket is left alone.
+const WAITING_FRAMES: usize = 64;
+
+/// A place in one of the node's counts, given back when dropped.
+pub(crate) struct Place(Arc<Node>, fn(&Node) -> &AtomicUsize);
+
+impl Place {
+    /// Takes a place.
+    pub(crate) fn take(node: &Arc<Node>, count: fn(&Node) -> &AtomicUsize) -> Self {
+        count(node).fetch_add(1, Ordering::Relaxed);
+        Self(node.clone(), count)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        (self.1)(&self.0).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection's actor.
+pub(crate) struct Session {
+    node: Arc<Node>,
+    inbox: Arc<Inbox>,
+    channel: Channel,
+    stage: Stage,
+    socket: Socket,
+    incoming: Option<Incoming>,
+    conduct: Conduct,
+    /// Frames that wait for an answer that is being looked up, in order.
+    waiting: VecDeque<ByteString>,
+    looking_up: bool,
+    opened: u64,
+    last_heard: u64,
+    closed_at: Option<u64>,
+    alarm: Option<(u64, SpawnHandle)>,
+    /// Dropped at the log-in.
+    greeting_place: Option<Place>,
+    _place: Place,
+    _guard: Box<dyn Any + Send>,
+}
+
+impl Session {
+    /// A connection that has just been made.
+    pub(crate) fn new(node: Arc<Node>, origin: String, guard: Box<dyn Any + Send>, socket: Socket) -> Self {
+        let now = node.clock.now();
+        let limits = &node.settings.limits;
+        Self {
+            inbox: Inbox::new(),
+            channel: Channel { origin, id: crate::random() },
+            stage: Stage::Greeting(Greeting::new(limits.greeting_frames, node.settings.timing.greeting)),
+            socket,
+            incoming: None,
+            conduct: Conduct::new(&node.settings),
+            waiting: VecDeque::new(),
+            looking_up: false,
+            opened: now.mono,
+            last_heard: now.mono,
+            closed_at: None,
+            alarm: None,
+            greeting_place: Some(Place::take(&node, |node| &node.greeting)),
+            _place: Place::take(&node, |node| &node.connections),
+            _guard: guard,
+            node,
+        }
+    }
+
+    fn now(&self) -> Now {
+        self.node.clock.now()
+    }
+
+    /// The server speaks first.
+    fn begin(&mut self, ctx: &mut SessionContext) {
+        self.inbox.wakes(ctx.address().recipient());
+        self.fresh_challenge(None, ctx);
+        self.end_turn(ctx);
+    }
+
+    fn heard(&mut self) {
+        self.last_heard = self.now().mono;
+    }
+
+    fn is_closing(&self) -> bool {
+        matches!(self.stage, Stage::Closing)
+    }
+
+    fn authenticated(&mut self) -> Option<&mut Authenticated> {
+        match &mut self.stage {
+            Stage::Authenticated(session) => Some(session),
+            Stage::Greeting(_) | Stage::Closing => None,
+        }
+    }
+
+    fn send(&self, frame: &ServerFrame, ctx: &mut SessionContext) {
+        ctx.text(frame.to_json());
+    }
+
+    /// Refuses a request. A connection that has not logged in is given a fresh challenge with it.
+    fn refuse(&mut self, error: ErrorFrame, ctx: &mut SessionContext) {
+        let code = error.code;
+        let now = self.now();
+        let enough = match code {
+            ErrorCode::BadRequest => self.conduct.bad_frame(now) == state::Verdict::Enough,
+            _ => false,
+        };
+        self.send(&ServerFrame::Error(Box::new(error)), ctx);
+        if enough {
+            return self.close(CloseCode::Protocol, ctx);
+        }
+        if matches!(self.stage, Stage::Greeting(_)) {
+            self.fresh_challenge(None, ctx);
+        }
+    }
+
+    /// Refuses a request for its number; the third time within a minute ends the connection.
+    fn rate_limited(&mut self, error: ErrorFrame, after: u64, ctx: &mut SessionContext) {
+        let error = ErrorFrame { code: ErrorCode::RateLimited, retry_after_ms: Some(after), ..error };
+        self.send(&ServerFrame::Error(Box::new(error)), ctx);
+        let now = self.now();
+        if self.conduct.refused(now) == state::Verdict::Enough {
+            self.close(CloseCode::Rate, ctx);
+        }
+    }
+
+    /// Handles everything that was left in the inbox.
+    fn turn(&mut self, ctx: &mut SessionContext) {
+        let taken = self.inbox.take();
+        let now = self.now();
+        let mut effects = Vec::new();
+        let mut answers = Vec::new();
+        let mut end = None;
+        let Stage::Authenticated(session) = &mut self.stage else { return };
+        if taken.nudged {
+            session.receiving.nudge();
+        }
+        for parcel in taken.parcels {
+            session.receiving.parcel(parcel, now, &mut effects);
+        }
+        for event in taken.events {
+            match event {
+                Event::Outcome { ticket, copy, verdict } => {
+                    answers.extend(session.sending.decided(ticket, copy, verdict))
+                }
+                Event::Appended { key, order, outcome } => {
+                    session.receiving.appended(key, order, outcome, &mut effects);
+                }
+                Event::Removed(keys) => session.receiving.removed(&keys),
+                Event::DeliveredLater(message_id) => answers.extend(session.sending.delivered_later(message_id)),
+                Event::Replaced => end = Some(CloseCode::Replaced),
+                Event::Leave => end = end.or(Some(CloseCode::Restart)),
+            }
+        }
+        session.receiving.read_if_due(&mut effects);
+        self.run(effects, ctx);
+        self.answer(answers, ctx);
+        if let Some(code) = end {
+            self.dismiss(code, ctx);
+        }
+    }
+
+    /// Sends the client away, with its statuses.
+    fn dismiss(&mut self, code: CloseCode, ctx: &mut SessionContext) {
+        self.flush_statuses(ctx);
+        if code == CloseCode::Restart {
+            let spread = millis(self.node.settings.timing.reconnect).max(1);
+            let after_ms = u64::from_le_bytes(crate::random()) % spread;
+            self.send(&ServerFrame::Reconnect(Reconnect { after_ms }), ctx);
+        }
+        self.close(code, ctx);
+    }
+
+    fn answer(&mut self, answers: Vec<Answer>, ctx: &mut SessionContext) {
+        for answer in answers {
+            match answer {
+                Answer::Status(message_id, status) => {
+                    if let Some(session) = self.authenticated() {
+                        session.statuses.push(message_id, status);
+                    }
+                }
+                Answer::Error(message_id, code) => {
+                    let retry_after_ms = code.may_have_arrived().then_some(1_000);
+                    let error = ErrorFrame::new(code, code.meaning());
+                    let error = ErrorFrame { message_id: Some(message_id), retry_after_ms, ..error };
+                    self.send(&ServerFrame::Error(Box::new(error)), ctx);
+                }
+            }
+        }
+    }
+
+    fn flush_statuses(&mut self, ctx: &mut SessionContext) {
+        let now = self.now();
+        let Some(session) = self.authenticated() else { return };
+        let frames: Vec<_> = session.statuses.take(now).collect();
+        for frame in frames {
+            self.send(&ServerFrame::Status(frame), ctx);
+        }
+    }
+
+    fn run(&mut self, effects: Vec<Effect>, ctx: &mut SessionContext) {
+        let Stage::Authenticated(session) = &self.stage else { return };
+        let device = session.device;
+        for effect in effects {
+            match effect {
+                Effect::Deliver { seq, mail } => {
+                    match (std::str::from_utf8(&mail.wrap), std::str::from_utf8(&mail.shared)) {
+                        (Ok(wrap), Ok(shared)) => ctx.text(Delivery { seq, wrap, shared }.to_json()),
+                        _ => tracing::error!("the store holds a message that is no text; it was passed over"),
+                    }
+                }
+                Effect::Append { mail, replies } => {
+                    let by = Some(self.inbox.clone());
+                    self.node.spool.append(Append { mail, replies, by, departure: None });
+                }
+                Effect::Remove(key) => {
+                    self.node.spool.remove(Remove { removal: Removal { device, key }, by: self.inbox.clone() });
+                }
+                Effect::Read { except, max_messages, max_bytes } => {
+                    let store = self.node.store.clone();
+                    let read = async move { store.front(&device, except, max_messages, max_bytes).await };
+                    self.read(read, ctx);
+                }
+                Effect::ReadLater => {
+                    ctx.run_later(READ_AGAIN, |session, ctx| {
+                        session.receive(ctx, |receiving, _, effects| receiving.read_again(effects));
+                    });
+                }
+                Effect::Decided { reply, verdict } => reply.send(verdict),
+                Effect::DeliveredLater { key } => {
+                    if let Some(sender) = self.node.directory.find(&key.from_device) {
+                        sender.tell(Event::DeliveredLater(key.message_id));
+                    }
+                }
+                Effect::BacklogSent => self.backlog_sent(device, ctx),
+            }
+        }
+    }
+
+    /// Reads the mailbox. What was left in the inbox meanwhile is handled before what the read shows: a copy that was
+    /// stored behind a parcel must not be sent before it.
+    fn read(&self, read: impl Future<Output = Result<Front, StoreError>> + 'static, ctx: &mut SessionContext) {
+        let node = self.node.clone();
+        let read = async move { login::in_time(&node, read).await };
+        let read = read.into_actor(self).map(|front, session, ctx| {
+            if let Err(error) = &front {
+                tracing::error!(%error, "a mailbox could not be read; trying again");
+            }
+            session.turn(ctx);
+            session.receive(ctx, |receiving, now, effects| receiving.front(front.ok(), now, effects));
+        });
+        ctx.spawn(read);
+    }
+
+    /// Lets the receiving side do something and runs what follows.
+    fn receive(
+        &mut self,
+        ctx: &mut SessionContext,
+        act: impl FnOnce(&mut receiving::Receiving, Now, &mut Vec<Effect>),
+    ) {
+        let now = self.now();
+        let mut effects = Vec::new();
+        if let Some(session) = self.authenticated() {
+            act(&mut session.receiving, now, &mut effects);
+        }
+        self.run(effects, ctx);
+        self.end_turn(ctx);
+    }
+
+    /// Says that the mailbox is empty, and how many copies it has lost.
+    fn backlog_sent(&self, device: DeviceId, ctx: &mut SessionContext) {
+        let store = self.node.store.clone();
+        let missed = async move { store.missed(&device).await.unwrap_or_default() };
+        ctx.spawn(missed.into_actor(self).map(move |missed, session, ctx| {
+            if !matches!(session.stage, Stage::Authenticated(_)) {
+                return;
+            }
+            let told = (missed > 0).then_some(missed);
+            session.send(&ServerFrame::Queue(Queue { empty: true, missed: told }), ctx);
+            if let Some(count) = told {
+                let store = session.node.store.clone();
+                let forget = async move {
+                    if let Err(error) = store.forget_missed(&device, count).await {
+                        tracing::warn!(%error, "a device will be told again what it has missed");
+                    }
+                };
+                ctx.spawn(forget.into_actor(session));
+            }
+        }));
+    }
+
+    /// What every turn ends with.
+    fn end_turn(&mut self, ctx: &mut SessionContext) {
+        self.flush_statuses(ctx);
+        if let Stage::Authenticated(session) = &self.stage {
+            self.inbox.set_draining(session.receiving.is_draining());
+        }
+        if self.socket.backlog() > self.node.settings.limits.window_bytes + BACKLOG {
+            self.give_up(ctx);
+        }
+        self.set_alarm(ctx);
+    }
+
+    /// The peer does not read: nothing can be said to it any more.
+    fn give_up(&mut self, ctx: &mut SessionContext) {
+        self.close(CloseCode::SlowConsumer, ctx);
+        self.socket.abort();
+        ctx.stop();
+    }
+
+    fn next_deadline(&self) -> u64 {
+        let timing = &self.node.settings.timing;
+        let blocked = self.socket.blocked_since().map(|since| since + millis(timing.blocked));
+        let own = match &self.stage {
+            Stage::Greeting(_) => self.opened + millis(timing.greeting),
+            Stage::Authenticated(session) => session.next_deadline().min(self.last_heard + millis(timing.silence)),
+            Stage::Closing => self.closed_at.unwrap_or_default() + millis(CLOSING),
+        };
+        blocked.map_or(own, |blocked| blocked.min(own))
+    }
+
+    /// Sees to it that the session runs at its next deadline. An alarm that comes too early sets itself again.
+    fn set_alarm(&mut self, ctx: &mut SessionContext) {
+        let due = self.next_deadline();
+        match self.alarm {
+            Some((at, _)) if at <= due => return,
+            Some((_, handle)) => _ = ctx.cancel_future(handle),
+            None => {}
+        }
+        let wait = Duration::from_millis(due.saturating_sub(self.now().mono).max(1));
+        let handle = ctx.run_later(wait, |session, ctx| {
+            session.alarm = None;
+            session.rings(ctx);
+        });
+        self.alarm = Some((due, handle));
+    }
+
+    fn rings(&mut self, ctx: &mut SessionContext) {
+        let now = self.now();
+        let timing = self.node.settings.timing.clone();
+        let past = |since: u64, limit: Duration| now.mono >= since + millis(limit);
+        if self.socket.blocked_since().is_some_and(|since| past(since, timing.blocked)) {
+            return self.give_up(ctx);
+        }
+        match &mut self.stage {
+            Stage::Closing => {
+                if self.closed_at.is_some_and(|at| past(at, CLOSING)) {
+                    return ctx.stop();
+                }
+            }
+            Stage::Greeting(_) if past(self.opened, timing.greeting) => {
+                let error = ErrorFrame::new(ErrorCode::AuthTimeout, "no log-in came in time; connect again");
+                self.send(&ServerFrame::Error(Box::new(error)), ctx);
+                self.close(CloseCode::Silent, ctx);
+            }
+            Stage::Greeting(_) => {}
+            Stage::Authenticated(_) if past(self.last_heard, timing.silence) => self.close(CloseCode::Silent, ctx),
+            Stage::Authenticated(session) if session.life.is_over(now) => {
+                let error = ErrorFrame::new(ErrorCode::SessionExpired, "the session was not prolonged; connect again");
+                self.send(&ServerFrame::Error(Box::new(error)), ctx);
+                self.close(CloseCode::SessionExpired, ctx);
+            }
+            Stage::Authenticated(session) => {
+                if session.life.should_ask(now) {
+                    let open = session.life.challenge(crate::random(), now, timing.greeting);
+                    self.send(&ServerFrame::Challenge(open.frame(&self.channel, None)), ctx);
+                }
+                return self.receive(ctx, |receiving, now, effects| receiving.tick(now, effects));
+            }
+        }
+        self.end_turn(ctx);
+    }
+
+    /// Closes the connection: says why, spills, and passes over what still comes until the peer closes too.
+    fn close(&mut self, code: CloseCode, ctx: &mut SessionContext) {
+        if self.is_closing() {
+            return;
+        }
+        tracing::debug!(reason = code.name(), "closing a connection");
+        self.leave();
+        self.closed_at = Some(self.now().mono);
+        self.socket.discard();
+        socket::write_close(code, ctx);
+    }
+
+    /// Leaves the directory, once everything that was accepted for the device and not acknowledged is committed.
+    fn leave(&mut self) {
+        let Stage::Authenticated(mut session) = std::mem::replace(&mut self.stage, Stage::Closing) else {
+            self.greeting_place = None;
+            return;
+        };
+        let departure = Some(session.departure.clone());
+        for (mail, replies) in session.receiving.end() {
+            self.node.spool.append(Append { mail, replies, by: None, departure: departure.clone() });
+        }
+        for Parcel { mail, reply } in self.inbox.close().parcels {
+            self.node.spool.append(Append { mail, replies: vec![reply], by: None, departure: departure.clone() });
+        }
+        // A successor must not read before our own predecessor's mail is there either.
+        if let (Some(predecessor), Ok(runtime)) = (session.predecessor, tokio::runtime::Handle::try_current()) {
+            let patience = self.node.settings.timing.take_over;
+            runtime.spawn(async move {
+                let _ = tokio::time::timeout(patience, predecessor.gone.wait()).await;
+                drop(departure);
+            });
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,639 @@
+//! What a session does with each frame.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, WrapFuture};
+use bytes::Bytes;
+use bytestring::ByteString;
+use sealwire_protocol::base64::{Array, Blob};
+use sealwire_protocol::frames::{
+    Auth, ClientFrame, Delivery, ErrorFrame, HeartbeatAnswer, KeyQuery, Keys, ManifestFrame, Message, Register,
+    Request, ServerFrame, Session as SessionFrame, SessionLimits, Shared,
+};
+use sealwire_protocol::{CloseCode, DeviceId, ErrorCode, Username};
+use sealwire_store::{Account, Fingerprint, Mail, MailKey, StoreError};
+use twox_hash::XxHash3_64;
+
+use super::admission::{self, Admission, Copy, Facts, Need, View};
+use super::greeting::{Open, TooMuch};
+use super::inbox::{Parcel, Reply};
+use super::login::{self, LoggedIn};
+use super::rates::{MINUTE, Rate};
+use super::receiving::{Acked, Receiving, WindowLimits};
+use super::sending::{Repeat, Sending};
+use super::socket::SessionContext;
+use super::state::{Authenticated, Life, Stage, Statuses};
+use super::{Event, Inbox, Session, WAITING_FRAMES};
+use crate::node::Node;
+use crate::presence::Arrived;
+use crate::router::Routed;
+use crate::spool::Miss;
+
+/// How many manifests one answer to `keys` holds.
+const MANIFESTS: usize = 50;
+
+impl Session {
+    /// A text message came.
+    pub(super) fn text(&mut self, text: &ByteString, ctx: &mut SessionContext) {
+        self.heard();
+        match &mut self.stage {
+            Stage::Closing => {}
+            Stage::Greeting(greeting) => match greeting.frame() {
+                Ok(()) => self.frame(text, ctx),
+                Err(TooMuch) => self.too_much(ctx),
+            },
+            Stage::Authenticated(_) => self.frame(text, ctx),
+        }
+    }
+
+    fn too_much(&mut self, ctx: &mut SessionContext) {
+        let error = ErrorFrame::new(ErrorCode::LimitExceeded, "too many frames before the log-in; connect again");
+        self.send(&ServerFrame::Error(Box::new(error)), ctx);
+        self.close(CloseCode::Authentication, ctx);
+    }
+
+    fn frame(&mut self, text: &ByteString, ctx: &mut SessionContext) {
+        let parsed = ClientFrame::parse(text);
+        let acknowledged = parsed.as_ref().ok().and_then(|frame| match frame.request {
+            Request::Ack(seq) => Some(seq),
+            _ => frame.ack,
+        });
+        let id = parsed.as_ref().ok().and_then(|frame| frame.id.as_deref().map(str::to_owned));
+        let acked = match acknowledged {
+            Some(seq) => self.ack(seq, id.as_ref(), ctx),
+            None => Acked::Nothing,
+        };
+        let counts = !(acked == Acked::Forward && matches!(&parsed, Ok(ClientFrame { request: Request::Ack(_), .. })));
+        if acked == Acked::Beyond || (counts && !self.take_frame(id.as_ref(), ctx)) {
+            return;
+        }
+        match parsed {
+            Err(error) => {
+                let refusal = ErrorFrame { id: error.id, ..ErrorFrame::new(error.code, error.message) };
+                self.refuse(refusal, ctx);
+            }
+            Ok(frame) if self.looking_up && waits(&frame.request) => self.wait(text, ctx),
+            Ok(frame) => self.request(text, frame, ctx),
+        }
+    }
+
+    /// Counts a frame; false when it is one too many.
+    fn take_frame(&mut self, id: Option<&String>, ctx: &mut SessionContext) -> bool {
+        let now = self.now();
+        match self.conduct.frame(now) {
+            Ok(()) => true,
+            Err(after) => {
+                let error = ErrorFrame::new(ErrorCode::RateLimited, "too many frames in a second");
+                self.rate_limited(ErrorFrame { id: id.cloned(), ..error }, after, ctx);
+                false
+            }
+        }
+    }
+
+    fn ack(&mut self, seq: u64, id: Option<&String>, ctx: &mut SessionContext) -> Acked {
+        let mut acked = Acked::Nothing;
+        self.receive(ctx, |receiving, _, effects| acked = receiving.ack(seq, effects));
+        if acked == Acked::Beyond {
+            let error = ErrorFrame::new(ErrorCode::BadRequest, "the acknowledged `seq` is above the last one sent");
+            self.refuse(ErrorFrame { id: id.cloned(), ..error }, ctx);
+        }
+        acked
+    }
+
+    /// Keeps a frame until what is being looked up is there. The socket is left alone when many wait.
+    fn wait(&mut self, text: &ByteString, _: &mut SessionContext) {
+        self.waiting.push_back(text.clone());
+        if self.waiting.len() >= WAITING_FRAMES {
+            self.socket.pause();
+        }
+    }
+
+    /// What was looked up is there: goes on with the frames that have waited.
+    fn looked_up(&mut self, ctx: &mut SessionContext) {
+        self.looking_up = false;
+        while !self.looking_up && !self.is_closing() {
+            let Some(text) = self.waiting.pop_front() else { break };
+            if let Ok(frame) = ClientFrame::parse(&text) {
+                self.request(&text, frame, ctx);
+            }
+        }
+        if self.waiting.is_empty() {
+            self.waiting.shrink_to(0);
+            self.socket.resume();
+        }
+        self.end_turn(ctx);
+    }
+
+    fn request(&mut self, text: &ByteString, frame: ClientFrame<'_>, ctx: &mut SessionContext) {
+        let id = frame.id.map(|id| id.into_owned());
+        let greeting = matches!(self.stage, Stage::Greeting(_));
+        match frame.request {
+            Request::Ack(_) if greeting => self.log_in_first(id, ctx),
+            Request::Ack(_) => {}
+            Request::Challenge => self.challenge(id, ctx),
+            Request::Auth(auth) if greeting => self.log_in(auth, id, ctx),
+            Request::Auth(auth) => self.renew(auth, id, ctx),
+            Request::Register(register) if greeting => self.register(register, id, ctx),
+            Request::Register(_) => {
+                let error = ErrorFrame::new(ErrorCode::BadRequest, "this connection is logged in already");
+                self.refuse(ErrorFrame { id, ..error }, ctx);
+            }
+            Request::Message(_) | Request::Heartbeat(_) | Request::Keys(_) if greeting => self.log_in_first(id, ctx),
+            Request::Heartbeat(heartbeat) => {
+                let server_time = self.now().wall;
+                let answer = HeartbeatAnswer { id, timestamp: heartbeat.timestamp, server_time };
+                self.send(&ServerFrame::Heartbeat(answer), ctx);
+            }
+            Request::Keys(query) => self.keys(&query, id, ctx),
+            Request::Message(message) => self.message(text, &message, id, Facts::default(), ctx),
+        }
+    }
+
+    fn log_in_first(&mut self, id: Option<String>, ctx: &mut SessionContext) {
+        let error = ErrorFrame::new(ErrorCode::NotAuthenticated, "answer the challenge first");
+        self.refuse(ErrorFrame { id, ..error }, ctx);
+    }
+
+    // Challenges, registration, log-in.
+
+    fn challenge(&mut self, id: Option<String>, ctx: &mut SessionContext) {
+        let (now, life) = (self.now(), self.node.settings.timing.greeting);
+        let open = match &mut self.stage {
+            Stage::Greeting(greeting) => greeting.challenge(crate::random(), now),
+            Stage::Authenticated(session) => Ok(session.life.challenge(crate::random(), now, life)),
+            Stage::Closing => return,
+        };
+        match open {
+            Ok(open) => self.send(&ServerFrame::Challenge(open.frame(&self.channel, id)), ctx),
+            Err(TooMuch) => self.too_much(ctx),
+        }
+    }
+
+    pub(super) fn fresh_challenge(&mut self, id: Option<String>, ctx: &mut SessionContext) {
+        let now = self.now();
+        let Stage::Greeting(greeting) = &mut self.stage else { return };
+        match greeting.fresh(crate::random(), now) {
+            Ok(open) => self.send(&ServerFrame::Challenge(open.frame(&self.channel, id)), ctx),
+            Err(TooMuch) => self.too_much(ctx),
+        }
+    }
+
+    /// Uses the open challenge up; says so when there is none that is young enough.
+    fn take_challenge(&mut self, limit: std::time::Duration) -> Result<Open, ErrorFrame> {
+        let now = self.now();
+        let Stage::Greeting(greeting) = &mut self.stage else {
+            return Err(ErrorFrame::new(ErrorCode::Internal, "this connection is closing"));
+        };
+        greeting.answer(now, limit).map_err(|code| ErrorFrame::new(code, code.meaning()))
+    }
+
+    fn log_in(&mut self, auth: Auth, id: Option<String>, ctx: &mut SessionContext) {
+        let open = match self.take_challenge(self.node.settings.timing.log_in) {
+            Ok(open) => open,
+            Err(error) => return self.log_in_failed(ErrorFrame { id, ..error }, ctx),
+        };
+        let (node, channel) = (self.node.clone(), self.channel.clone());
+        let check = async move { login::log_in(&node, &channel, &open, auth).await };
+        self.look_up(check, ctx, move |session, outcome, ctx| match outcome {
+            Ok(who) => session.enter(who, id, ctx),
+            Err(error) => session.log_in_failed(ErrorFrame { id, ..error }, ctx),
+        });
+    }
+
+    /// A log-in that was not accepted ends the connection; one that could not be checked does not.
+    fn log_in_failed(&mut self, error: ErrorFrame, ctx: &mut SessionContext) {
+        if !matches!(error.code, ErrorCode::AuthFailed | ErrorCode::AuthTimeout) {
+            return self.refuse(error, ctx);
+        }
+        self.send(&ServerFrame::Error(Box::new(error)), ctx);
+        self.close(CloseCode::Authentication, ctx);
+    }
+
+    fn register(&mut self, register: Box<Register>, id: Option<String>, ctx: &mut SessionContext) {
+        let open = match self.take_challenge(self.node.settings.timing.greeting) {
+            Ok(open) => open,
+            Err(error) => return self.refuse(ErrorFrame { id, ..error }, ctx),
+        };
+        let (node, channel) = (self.node.clone(), self.channel.clone());
+        let check = async move { login::register(&node, &channel, &open, register).await };
+        self.look_up(check, ctx, move |session, outcome, ctx| match outcome {
+            Ok(who) => session.enter(who, id, ctx),
+            Err(error) => session.refuse(ErrorFrame { id, ..error }, ctx),
+        });
+    }
+
+    /// The device has logged in: reads how much waits for it, then begins its session.
+    fn enter(&mut self, who: LoggedIn, id: Option<String>, ctx: &mut SessionContext) {
+        let node = self.node.clone();
+        let read = async move {
+            let usage = login::in_time(&node, node.store.usage(&who.device, &who.username)).await;
+            let account = login::in_time(&node, node.roster.find(&who.username)).await;
+            usage.and_then(|usage| account.map(|account| (who, usage.total.messages, account)))
+        };
+        self.look_up(read, ctx, move |session, read, ctx| match read {
+            Ok((who, queued, account)) => {
+                if session.has_too_many_connections(&who, account.as_deref()) {
+                    let text = "this account has too many connections";
+                    let error = ErrorFrame { id, ..ErrorFrame::new(ErrorCode::LimitExceeded, text) };
+                    session.refuse(error, ctx);
+                } else {
+                    session.entered(&who, queued, id, ctx);
+                }
+            }
+            Err(error) => session.refuse(ErrorFrame { id, ..login::store_unavailable(&error) }, ctx),
+        });
+    }
+
+    fn has_too_many_connections(&self, who: &LoggedIn, account: Option<&Account>) -> bool {
+        let devices = account.iter().flat_map(|account| &account.devices).map(|device| device.id);
+        let others = devices.filter(|device| *device != who.device && self.node.directory.is_connected(device));
+        others.count() >= self.node.settings.limits.connections_per_account
+    }
+
+    fn entered(&mut self, who: &LoggedIn, queued: u64, id: Option<String>, ctx: &mut SessionContext) {
+        if !matches!(self.stage, Stage::Greeting(_)) {
+            return;
+        }
+        let now = self.now();
+        // Presence first, backlog second: whoever stores from here on finds this session and nudges it.
+        let (departure, predecessor) = self.node.directory.enter(who.device, self.inbox.clone());
+        let session = self.new_session(who, departure.into(), predecessor.clone());
+        self.stage = Stage::Authenticated(Box::new(session));
+        self.greeting_place = None;
+        self.socket.lift_allowance();
+        // A hint that may be dropped.
+        let _ = self.node.presence.try_send(Arrived { device: who.device, at: now.wall });
+        self.node.roster.forget(&who.username);
+        self.session_frame(queued, id, ctx);
+        match predecessor {
+            None => self.receive(ctx, |receiving, _, effects| receiving.may_read(effects)),
+            Some(predecessor) => self.take_over(predecessor, ctx),
+        }
+        if self.node.draining.load(std::sync::atomic::Ordering::Acquire) {
+            self.inbox.tell(Event::Leave);
+        }
+    }
+
+    fn new_session(
+        &self,
+        who: &LoggedIn,
+        departure: Arc<crate::presence::Departure>,
+        predecessor: Option<Arc<Inbox>>,
+    ) -> Authenticated {
+        let (limits, timing) = (&self.node.settings.limits, &self.node.settings.timing);
+        let window =
+            WindowLimits { messages: limits.window_messages, bytes: limits.window_bytes, patience: timing.hand_over };
+        Authenticated {
+            username: who.username.clone(),
+            device: who.device,
+            receiving: Receiving::new(window, self.inbox.clone()),
+            sending: Sending::default(),
+            statuses: Statuses::default(),
+            quota: self.node.quotas.of(&who.username),
+            lookups: Rate::new(limits.key_lookups_per_minute, MINUTE),
+            session_id: crate::random(),
+            life: Life::new(self.now(), timing.session, timing.renewal),
+            departure,
+            predecessor,
+        }
+    }
+
+    /// Asks the session that this one replaces to let go, and reads the mailbox once that one has stored what it held.
+    fn take_over(&self, predecessor: Arc<Inbox>, ctx: &mut SessionContext) {
+        predecessor.tell(Event::Replaced);
+        let patience = self.node.settings.timing.take_over;
+        let left = async move { tokio::time::timeout(patience, predecessor.gone.wait()).await };
+        ctx.spawn(left.into_actor(self).map(|left, session, ctx| {
+            if left.is_err() {
+                tracing::warn!("a session that was replaced has not let go in time");
+            }
+            if let Some(authenticated) = session.authenticated() {
+                authenticated.predecessor = None;
+            }
+            session.receive(ctx, |receiving, _, effects| receiving.may_read(effects));
+        }));
+    }
+
+    fn session_frame(&mut self, queued: u64, id: Option<String>, ctx: &mut SessionContext) {
+        let (now, timing, limits) = (self.now(), &self.node.settings.timing, &self.node.settings.limits);
+        let Stage::Authenticated(session) = &self.stage else { return };
+        let frame = SessionFrame {
+            id,
+            session_id: Array(session.session_id),
+            username: session.username.clone(),
+            device_id: session.device,
+            expires_at: now.wall + crate::clock::millis(timing.session),
+            queued,
+            limits: SessionLimits {
+                messages_per_minute: limits.messages_per_minute,
+                frames_per_second: limits.frames_per_second,
+                frame_bytes: limits.frame_bytes,
+                window_messages: limits.window_messages,
+                mailbox_messages: limits.mailbox_messages,
+                key_lookups_per_minute: limits.key_lookups_per_minute,
+            },
+        };
+        self.send(&ServerFrame::Session(Box::new(frame)), ctx);
+    }
+
+    /// Prolongs the session, for the same name and device only.
+    fn renew(&mut self, auth: Auth, id: Option<String>, ctx: &mut SessionContext) {
+        let now = self.now();
+        let Some(session) = self.authenticated() else { return };
+        let same = auth.username == session.username.as_str() && auth.device_id == session.device;
+        let (device, username) = (session.device, session.username.clone());
+        let Some(open) = session.life.answer(now).filter(|_| same) else {
+            let code = ErrorCode::AuthFailed;
+            return self.log_in_failed(ErrorFrame { id, ..ErrorFrame::new(code, code.meaning()) }, ctx);
+        };
+        let (node, channel) = (self.node.clone(), self.channel.clone());
+        let check = async move {
+            login::log_in(&node, &channel, &open, auth).await?;
+            let usage = login::in_time(&node, node.store.usage(&device, &username)).await;
+            usage.map_err(|error| login::store_unavailable(&error))
+        };
+        self.look_up(check, ctx, move |session, outcome, ctx| match outcome {
+            Ok(usage) => {
+                let (now, timing) = (session.now(), session.node.settings.timing.clone());
+                if let Some(authenticated) = session.authenticated() {
+                    authenticated.life = Life::new(now, timing.session, timing.renewal);
+                }
+                session.session_frame(usage.total.messages, id, ctx);
+            }
+            Err(error) => session.log_in_failed(ErrorFrame { id, ..error }, ctx),
+        });
+    }
+
+    /// Does something that takes time; what the client sends meanwhile waits, so that its order holds.
+    fn look_up<T: 'static>(
+        &mut self,
+        work: impl Future<Output = T> + 'static,
+        ctx: &mut SessionContext,
+        then: impl FnOnce(&mut Self, T, &mut SessionContext) + 'static,
+    ) {
+        self.looking_up = true;
+        ctx.spawn(work.into_actor(self).map(move |outcome, session, ctx| {
+            session.looking_up = false;
+            then(session, outcome, ctx);
+            if !session.looking_up {
+                session.looked_up(ctx);
+            }
+        }));
+    }
+
+    // Keys.
+
+    fn keys(&mut self, query: &KeyQuery<'_>, id: Option<String>, ctx: &mut SessionContext) {
+        let now = self.now();
+        let Some(session) = self.authenticated() else { return };
+        let unknown = ErrorFrame::new(ErrorCode::UnknownUser, "nobody has this name");
+        let Ok(name) = query.username.parse::<Username>() else {
+            return self.refuse(ErrorFrame { id, ..unknown }, ctx);
+        };
+        let own = name == session.username;
+        let taken = session.lookups.take(now.mono);
+        let taken = taken.and_then(|()| if own { Ok(()) } else { session.quota.lock().name(&name, now) });
+        if let Err(after) = taken {
+            let error = ErrorFrame::new(ErrorCode::RateLimited, "too many look-ups of keys");
+            return self.rate_limited(ErrorFrame { id, ..error }, after, ctx);
+        }
+        let (node, since) = (self.node.clone(), query.since_version.unwrap_or(0));
+        let read = async move { read_keys(&node, &name, since).await };
+        self.look_up(read, ctx, move |session, found, ctx| match found {
+            Ok(Some(keys)) => session.send(&ServerFrame::Keys(Box::new(Keys { id, ..keys })), ctx),
+            Ok(None) => session.refuse(ErrorFrame { id, ..unknown }, ctx),
+            Err(error) => session.refuse(ErrorFrame { id, ..login::store_unavailable(&error) }, ctx),
+        });
+    }
+
+    // Messages.
+
+    fn message(
+        &mut self,
+        text: &ByteString,
+        message: &Message<'_>,
+        id: Option<String>,
+        mut facts: Facts,
+        ctx: &mut SessionContext,
+    ) {
+        let now = self.now();
+        let about = |error: ErrorFrame| ErrorFrame { id: id.clone(), message_id: Some(message.message_id), ..error };
+        if let Err(what) = message.check_shape() {
+            return self.refuse(about(ErrorFrame::new(ErrorCode::BadRequest, what)), ctx);
+        }
+        let Some(session) = self.authenticated() else { return };
+        let counted = std::mem::replace(&mut facts.counted, true);
+        let share = if counted { Ok(()) } else { session.quota.lock().message(now) };
+        if let Err(after) = share {
+            let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many messages in a minute"));
+            return self.rate_limited(error, after, ctx);
+        }
+        let fingerprint = fingerprint(message);
+        match session.sending.repeat(&message.message_id, fingerprint) {
+            Repeat::No => {}
+            Repeat::Undecided => return,
+            Repeat::Decided(status) => return session.statuses.push(message.message_id, status),
+            Repeat::Conflict => {
+                let code = ErrorCode::DuplicateConflict;
+                return self.refuse(about(ErrorFrame::new(code, code.meaning())), ctx);
+            }
+        }
+        if !session.sending.has_room() {
+            let error = ErrorFrame::new(ErrorCode::ServerBusy, "too many messages of this connection are undecided");
+            return self.refuse(about(ErrorFrame { retry_after_ms: Some(1_000), ..error }), ctx);
+        }
+        match self.admit(message, &mut facts, now.wall) {
+            Admission::Accept { to, copies } => {
+                if let Err(error) = self.accept(message, &to, &copies, fingerprint, now.wall) {
+                    self.refuse(about(error), ctx);
+                }
+            }
+            Admission::Refuse(error) => self.refuse(about(*error), ctx),
+            Admission::Need(need) => self.find_out(need, text.clone(), message, facts, id, ctx),
+        }
+    }
+
+    fn admit(&self, message: &Message<'_>, facts: &mut Facts, now: u64) -> Admission {
+        let Stage::Authenticated(session) = &self.stage else { return Admission::Need(Need::Held) };
+        let roster = &self.node.roster;
+        if facts.addressee.is_none() {
+            facts.addressee = roster.at_hand(&message.to).map(Some);
+        }
+        if facts.sender.is_none() {
+            facts.sender = roster.at_hand(session.username.as_str());
+        }
+        let directory = &self.node.directory;
+        let view = View {
+            username: &session.username,
+            device: session.device,
+            now,
+            limits: &self.node.settings.limits,
+            takes: &|device| directory.find(device).is_some_and(|inbox| !inbox.is_draining()),
+            connected: &|device| directory.is_connected(device),
+        };
+        admission::admit(message, facts, &view)
+    }
+
+    /// Reads what the decision needs, then decides again.
+    fn find_out(
+        &mut self,
+        need: Need,
+        text: ByteString,
+        message: &Message<'_>,
+        facts: Facts,
+        id: Option<String>,
+        ctx: &mut SessionContext,
+    ) {
+        let Stage::Authenticated(session) = &self.stage else { return };
+        let (node, username, message_id) = (self.node.clone(), session.username.clone(), message.message_id);
+        let key = MailKey { from_device: session.device, message_id };
+        let recipients: Vec<DeviceId> = message.recipients.iter().map(|recipient| recipient.d).collect();
+        let to = message.to.parse::<Username>().ok();
+        let find = async move {
+            let found = find(&node, need, facts, &username, to.as_ref(), key, &recipients);
+            login::in_time(&node, found).await
+        };
+        self.look_up(find, ctx, move |session, found, ctx| match (found, ClientFrame::parse(&text)) {
+            (Ok(facts), Ok(ClientFrame { request: Request::Message(message), .. })) => {
+                session.message(&text, &message, id, facts, ctx);
+            }
+            (Err(error), _) => {
+                let error = login::store_unavailable(&error);
+                session.refuse(ErrorFrame { id, message_id: Some(message_id), ..error }, ctx);
+            }
+            (Ok(_), _) => tracing::error!("a message that was read once could not be read again"),
+        });
+    }
+
+    /// Takes a message: gives it its ordering key and sends its copies on their way.
+    fn accept(
+        &mut self,
+        message: &Message<'_>,
+        to: &Username,
+        copies: &[Copy],
+        fingerprint: Fingerprint,
+        now: u64,
+    ) -> Result<(), ErrorFrame> {
+        let (node, inbox) = (self.node.clone(), self.inbox.clone());
+        let Stage::Authenticated(session) = &mut self.stage else { return Ok(()) };
+        let shared = Bytes::from(Shared::new(message, &session.username, &session.device, to).into_string());
+        let longest = message.wraps().map(|wrap| wrap.as_str().len()).max().unwrap_or_default();
+        if Delivery::max_len(longest, shared.len()) > node.settings.limits.frame_bytes {
+            return Err(ErrorFrame::new(
+                ErrorCode::TooLarge,
+                "the message would exceed a frame on its way to the device",
+            ));
+        }
+        let mut plan = Vec::with_capacity(copies.len());
+        for ((recipient, wrap), copy) in message.recipients.iter().zip(message.wraps()).zip(copies) {
+            let own = recipient.u == session.username.as_str();
+            if *copy != Copy::Leave {
+                plan.push((recipient.d, own, recipient.u != to.as_str(), wrap.as_str(), *copy));
+            }
+        }
+        let devices = plan.iter().map(|(device, _, beside, ..)| (*device, *beside));
+        let ticket = session.sending.accept(message.message_id, fingerprint, devices);
+        let key = MailKey { from_device: session.device, message_id: message.message_id };
+        let order = node.clock.next_order();
+        for (index, (device, own, _, wrap, copy)) in plan.into_iter().enumerate() {
+            let index = u8::try_from(index).expect("a message has at most 64 recipients");
+            let reply = Reply { inbox: inbox.clone(), ticket, copy: index };
+            if copy == Copy::Miss {
+                node.spool.miss(Miss { device, reply });
+                continue;
+            }
+            let mail = Mail {
+                device,
+                key,
+                from: session.username.clone(),
+                own,
+                order,
+                accepted_at: now,
+                fingerprint,
+                shared: shared.clone(),
+                wrap: Bytes::copy_from_slice(wrap.as_bytes()),
+            };
+            let parcel = Parcel { mail, reply };
+            let routed = match session.sending.is_storing(&device) {
+                true => node.router.store(parcel),
+                false => node.router.route(parcel),
+            };
+            if routed == Routed::Stored {
+                session.sending.storing(ticket, index);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a request must keep its place in the order of what a client sends.
+fn waits(request: &Request<'_>) -> bool {
+    !matches!(request, Request::Ack(_) | Request::Heartbeat(_))
+}
+
+/// Tells a message from another one under the same id: a chain of hashes, each part seeded by those before it.
+fn fingerprint(message: &Message<'_>) -> Fingerprint {
+    let add = |hash: u64, part: &[u8]| XxHash3_64::oneshot_with_seed(hash, part);
+    let mut header = add(message.timestamp, message.to.as_bytes());
+    for recipient in &message.recipients {
+        header = add(header, recipient.u.as_bytes());
+        header = add(header, recipient.d.as_bytes());
+        header = add(header, recipient.k.as_bytes());
+    }
+    let sealed = [&message.iv, &message.encrypted_message, &message.signature];
+    let content = sealed.into_iter().chain(message.wraps()).fold(0, |hash, part| add(hash, part.as_str().as_bytes()));
+    Fingerprint { header, content }
+}
+
+async fn find(
+    node: &Node,
+    need: Need,
+    mut facts: Facts,
+    username: &Username,
+    to: Option<&Username>,
+    key: MailKey,
+    recipients: &[DeviceId],
+) -> Result<Facts, StoreError> {
+    match need {
+        Need::Account(name) => {
+            let account = node.roster.find(&name).await?;
+            if name == *username {
+                facts.sender = account.clone();
+            }
+            if Some(&name) == to {
+                facts.addressee = Some(account);
+            }
+        }
+        Need::Usage(device) => {
+            facts.usage.insert(device, node.store.usage(&device, username).await?);
+        }
+        Need::Held => {
+            let mut held: HashSet<DeviceId> = node.store.find(&key).await?.iter().map(|held| held.device).collect();
+            let recent =
+                |device: &&DeviceId| node.directory.find(device).is_some_and(|inbox| inbox.recents.lock().holds(&key));
+            held.extend(recipients.iter().filter(recent));
+            facts.held = Some(held);
+        }
+    }
+    Ok(facts)
+}
+
+async fn read_keys(node: &Node, name: &Username, since: u64) -> Result<Option<Keys>, StoreError> {
+    let Some(account) = login::in_time(node, node.roster.find(name)).await? else { return Ok(None) };
+    let mut manifests = login::in_time(node, node.store.manifests(name, since, MANIFESTS + 1)).await?;
+    let more = manifests.len() > MANIFESTS;
+    manifests.truncate(MANIFESTS);
+    let read = |bytes: &Bytes| serde_json::from_slice::<ManifestFrame>(bytes);
+    let manifests: Result<Vec<_>, _> = manifests.iter().map(|manifest| read(&manifest.document)).collect();
+    let connected = |device: &DeviceId| node.directory.is_connected(device);
+    let now = node.clock.now().wall;
+    Ok(Some(Keys {
+        id: None,
+        username: name.clone(),
+        aik: Blob(account.aik.to_vec()),
+        manifests: manifests.map_err(|error| StoreError::Damaged(format!("a manifest cannot be read: {error}")))?,
+        more,
+        devices: admission::receiving(&account, now, &connected).filter_map(admission::device_wrap).collect(),
+    }))
+}

@@ -1,0 +1,271 @@
+//! A session as the sending side of its device: messages that it accepted and whose copies are not all decided.
+//!
+//! A message has one first status, and only when each of its copies is acknowledged, stored or counted as missed.
+//! While this session is storing a copy for a device, later ones for that device are stored behind it: otherwise a
+//! session that came meanwhile would hand the later one over first.
+
+use std::collections::{HashMap, VecDeque};
+
+use sealwire_protocol::frames::Status;
+use sealwire_protocol::{DeviceId, ErrorCode, MessageId};
+use sealwire_store::Fingerprint;
+
+use super::inbox::Verdict;
+use super::recents::conflicts;
+
+/// How many messages of one connection may be undecided; more are answered `server_busy`.
+pub(crate) const UNDECIDED: usize = 4_096;
+/// How many of its messages a session remembers to answer repeats.
+const REMEMBERED: usize = 4_096;
+
+/// What the sender is told about a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Its first status, or the later `delivered`.
+    Status(MessageId, Status),
+    /// It was refused after all.
+    Error(MessageId, ErrorCode),
+}
+
+/// How a message compares with those that this connection has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Not sent before, or sealed anew.
+    No,
+    /// The same, and its first status is still to come.
+    Undecided,
+    /// The same; this was its status.
+    Decided(Status),
+    /// Other bytes under the same id.
+    Conflict,
+}
+
+#[derive(Debug)]
+struct Undecided {
+    message_id: MessageId,
+    copies: Vec<Copy>,
+    /// A bit for each copy without a verdict.
+    open: u64,
+    delivered: bool,
+    refused: Option<ErrorCode>,
+}
+
+#[derive(Debug, Clone)]
+struct Copy {
+    device: DeviceId,
+    /// For another device of the sender: does not make the message `delivered`.
+    own: bool,
+    /// This session has given it to the store.
+    storing: bool,
+}
+
+/// The sending side of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Sending {
+    last_ticket: u64,
+    undecided: HashMap<u64, Undecided>,
+    /// Devices for which this session is storing, and how many copies.
+    storing: HashMap<DeviceId, u32>,
+    sent: HashMap<MessageId, (Fingerprint, Option<Status>)>,
+    sent_order: VecDeque<MessageId>,
+}
+
+impl Sending {
+    /// Looks up whether this connection has sent the message before.
+    pub(crate) fn repeat(&self, message_id: &MessageId, fingerprint: Fingerprint) -> Repeat {
+        match self.sent.get(message_id) {
+            Some((known, _)) if conflicts(*known, fingerprint) => Repeat::Conflict,
+            Some((known, status)) if *known == fingerprint => status.map_or(Repeat::Undecided, Repeat::Decided),
+            _ => Repeat::No,
+        }
+    }
+
+    /// Whether one more message can be taken.
+    pub(crate) fn has_room(&self) -> bool {
+        self.undecided.len() < UNDECIDED
+    }
+
+    /// Takes a message whose copies are for these devices (device, own), at most 64. Gives the ticket that their
+    /// outcomes will carry.
+    pub(crate) fn accept(
+        &mut self,
+        message_id: MessageId,
+        fingerprint: Fingerprint,
+        copies: impl IntoIterator<Item = (DeviceId, bool)>,
+    ) -> u64 {
+        let copies: Vec<Copy> = copies.into_iter().map(|(device, own)| Copy { device, own, storing: false }).collect();
+        debug_assert!((1..=64).contains(&copies.len()), "checked by the message's shape");
+        self.last_ticket += 1;
+        let open = u64::MAX >> (64 - copies.len().clamp(1, 64));
+        let message = Undecided { message_id, copies, open, delivered: false, refused: None };
+        self.undecided.insert(self.last_ticket, message);
+        self.remember(message_id, fingerprint);
+        self.last_ticket
+    }
+
+    fn remember(&mut self, message_id: MessageId, fingerprint: Fingerprint) {
+        if self.sent.insert(message_id, (fingerprint, None)).is_none() {
+            self.sent_order.push_back(message_id);
+        }
+        if self.sent_order.len() > REMEMBERED
+            && let Some(oldest) = self.sent_order.pop_front()
+        {
+            self.sent.remove(&oldest);
+        }
+    }
+
+    /// Whether a copy for this device must go to the store, behind an earlier one that is on its way there.
+    pub(crate) fn is_storing(&self, device: &DeviceId) -> bool {
+        self.storing.contains_key(device)
+    }
+
+    /// A copy was given to the store by this session.
+    pub(crate) fn storing(&mut self, ticket: u64, copy: u8) {
+        let Some(message) = self.undecided.get_mut(&ticket) else { return };
+        let Some(copy) = message.copies.get_mut(usize::from(copy)) else { return };
+        if !std::mem::replace(&mut copy.storing, true) {
+            *self.storing.entry(copy.device).or_default() += 1;
+        }
+    }
+
+    /// A copy was decided. Gives an answer when it was the message's last; a second verdict on a copy is passed over.
+    pub(crate) fn decided(&mut self, ticket: u64, copy: u8, verdict: Verdict) -> Option<Answer> {
+        let message = self.undecided.get_mut(&ticket)?;
+        let bit = 1_u64.checked_shl(copy.into())?;
+        if message.open & bit == 0 {
+            return None;
+        }
+        message.open &= !bit;
+        let about = &message.copies[usize::from(copy)];
+        match verdict {
+            Verdict::Delivered => message.delivered |= !about.own,
+            Verdict::Stored | Verdict::Missed => {}
+            Verdict::Conflict => message.refused = Some(ErrorCode::DuplicateConflict),
+            Verdict::Failed => _ = message.refused.get_or_insert(ErrorCode::StoreUnavailable),
+        }
+        let (done, storing, device) = (message.open == 0, about.storing, about.device);
+        if storing {
+            self.stored(device);
+        }
+        done.then(|| self.finish(ticket)).flatten()
+    }
+
+    fn stored(&mut self, device: DeviceId) {
+        if let Some(count) = self.storing.get_mut(&device) {
+            *count -= 1;
+            if *count == 0 {
+                self.storing.remove(&device);
+            }
+        }
+    }
+
+    fn finish(&mut self, ticket: u64) -> Option<Answer> {
+        let message = self.undecided.remove(&ticket)?;
+        let id = message.message_id;
+        if let Some(code) = message.refused {
+            // It is not kept as it came, so that it is new when it comes again.
+            self.sent.remove(&id);
+            self.sent_order.retain(|sent| *sent != id);
+            return Some(Answer::Error(id, code));
+        }
+        let status = if message.delivered { Status::Delivered } else { Status::Queued };
+        if let Some(sent) = self.sent.get_mut(&id) {
+            sent.1 = Some(status);
+        }
+        Some(Answer::Status(id, status))
+    }
+
+    /// A message that was `queued` has reached a device of its addressee. At most one `delivered` follows a `queued`.
+    pub(crate) fn delivered_later(&mut self, message_id: MessageId) -> Option<Answer> {
+        match self.sent.get_mut(&message_id) {
+            // Undecided: its first status will say it.
+            Some((_, None | Some(Status::Delivered))) => None,
+            Some((_, status)) => {
+                *status = Some(Status::Delivered);
+                Some(Answer::Status(message_id, Status::Delivered))
+            }
+            None => Some(Answer::Status(message_id, Status::Delivered)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::fixtures::{device, message_id};
+
+    const PRINT: Fingerprint = Fingerprint { header: 1, content: 1 };
+
+    fn with_copies(copies: &[(u8, bool)]) -> (Sending, u64) {
+        let mut sending = Sending::default();
+        let ticket = sending.accept(message_id(1), PRINT, copies.iter().map(|(d, own)| (device(*d), *own)));
+        (sending, ticket)
+    }
+
+    #[test]
+    fn the_first_status_waits_for_every_copy() {
+        let (mut sending, ticket) = with_copies(&[(1, false), (2, false), (3, true)]);
+        assert_eq!(sending.decided(ticket, 2, Verdict::Delivered), None);
+        assert_eq!(sending.decided(ticket, 0, Verdict::Stored), None);
+        assert_eq!(sending.repeat(&message_id(1), PRINT), Repeat::Undecided);
+        let answer = sending.decided(ticket, 1, Verdict::Delivered);
+        assert_eq!(answer, Some(Answer::Status(message_id(1), Status::Delivered)));
+        assert_eq!(sending.repeat(&message_id(1), PRINT), Repeat::Decided(Status::Delivered));
+    }
+
+    #[test]
+    fn an_own_device_does_not_make_a_message_delivered() {
+        let (mut sending, ticket) = with_copies(&[(1, false), (2, true)]);
+        sending.decided(ticket, 1, Verdict::Delivered);
+        let answer = sending.decided(ticket, 0, Verdict::Stored);
+        assert_eq!(answer, Some(Answer::Status(message_id(1), Status::Queued)));
+        assert_eq!(sending.delivered_later(message_id(1)), Some(Answer::Status(message_id(1), Status::Delivered)));
+        assert_eq!(sending.delivered_later(message_id(1)), None);
+    }
+
+    #[test]
+    fn a_second_verdict_on_a_copy_changes_nothing() {
+        let (mut sending, ticket) = with_copies(&[(1, false), (2, false)]);
+        assert_eq!(sending.decided(ticket, 0, Verdict::Delivered), None);
+        assert_eq!(sending.decided(ticket, 0, Verdict::Stored), None);
+        assert!(sending.decided(ticket, 1, Verdict::Stored).is_some());
+        assert_eq!(sending.decided(ticket, 1, Verdict::Failed), None);
+    }
+
+    #[test]
+    fn what_was_not_stored_is_new_when_it_comes_again() {
+        let (mut sending, ticket) = with_copies(&[(1, false), (2, false)]);
+        sending.decided(ticket, 0, Verdict::Stored);
+        let answer = sending.decided(ticket, 1, Verdict::Failed);
+        assert_eq!(answer, Some(Answer::Error(message_id(1), ErrorCode::StoreUnavailable)));
+        assert_eq!(sending.repeat(&message_id(1), PRINT), Repeat::No);
+    }
+
+    #[test]
+    fn later_copies_for_a_device_are_stored_behind_one_that_is_being_stored() {
+        let (mut sending, ticket) = with_copies(&[(1, false)]);
+        assert!(!sending.is_storing(&device(1)));
+        sending.storing(ticket, 0);
+        sending.storing(ticket, 0);
+        assert!(sending.is_storing(&device(1)) && !sending.is_storing(&device(2)));
+        sending.decided(ticket, 0, Verdict::Stored);
+        assert!(!sending.is_storing(&device(1)));
+    }
+
+    #[test]
+    fn other_bytes_under_the_same_id_conflict_and_a_message_sealed_anew_does_not() {
+        let (sending, _) = with_copies(&[(1, false)]);
+        let print = |header, content| Fingerprint { header, content };
+        assert_eq!(sending.repeat(&message_id(1), print(1, 2)), Repeat::Conflict);
+        assert_eq!(sending.repeat(&message_id(1), print(2, 2)), Repeat::No);
+        assert_eq!(sending.repeat(&message_id(2), print(1, 1)), Repeat::No);
+    }
+
+    #[test]
+    fn sixty_four_copies_are_all_waited_for() {
+        let copies: Vec<_> = (0..64).map(|d| (d, false)).collect();
+        let (mut sending, ticket) = with_copies(&copies);
+        let answers: Vec<_> = (0..64).filter_map(|c| sending.decided(ticket, c, Verdict::Stored)).collect();
+        assert_eq!(answers.len(), 1);
+    }
+}

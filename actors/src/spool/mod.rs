@@ -1,0 +1,94 @@
+//! The spool: the way into the store. What arrives while a commit runs goes into the next one, so many messages share
+//! one fsync. The store only executes batches; whom to tell of their outcomes is known here.
+
+mod messages;
+mod queue;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+pub(crate) use messages::Commit;
+pub(crate) use queue::{Append, Bounds, Miss, Remove, SpoolQueue, Work};
+use sealwire_store::{Appended, BatchOutcome, Store, StoreError};
+
+use crate::presence::Directory;
+use crate::session::{Verdict, conflicts};
+
+/// How long to leave a store alone that has failed, when only removals wait for it.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The spool actor.
+pub(crate) struct Spool {
+    pub(crate) queue: Arc<SpoolQueue>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) directory: Arc<Directory>,
+    /// How long a commit may take; then its copies count as failed.
+    pub(crate) patience: Duration,
+}
+
+impl Actor for Spool {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.queue.wakes(ctx.address().recipient());
+    }
+}
+
+impl Handler<Commit> for Spool {
+    type Result = ();
+
+    fn handle(&mut self, _: Commit, ctx: &mut Self::Context) {
+        self.commit_next(ctx);
+    }
+}
+
+impl Spool {
+    fn commit_next(&self, ctx: &mut Context<Self>) {
+        let Some(work) = self.queue.next() else { return };
+        let (store, batch, patience) = (self.store.clone(), work.batch(), self.patience);
+        let commit = async move {
+            let commit = tokio::time::timeout(patience, store.execute(batch)).await;
+            commit.unwrap_or_else(|_| Err(StoreError::Unavailable("a commit took too long".to_owned())))
+        };
+        ctx.spawn(commit.into_actor(self).map(move |outcome, spool, ctx| match outcome {
+            Ok(outcome) => {
+                spool.committed(work, &outcome);
+                spool.commit_next(ctx);
+            }
+            Err(error) => spool.failed(work, &error, ctx),
+        }));
+    }
+
+    fn committed(&self, work: Work, outcome: &BatchOutcome) {
+        let outcomes = outcome.appended.iter().copied().chain(std::iter::repeat(Appended::Failed));
+        for (append, outcome) in work.appends.into_iter().zip(outcomes) {
+            self.appended(append, outcome);
+        }
+        Work::removed(work.removals);
+        work.missed.iter().for_each(|miss| miss.reply.send(Verdict::Missed));
+    }
+
+    /// Whoever stores looks presence up again after the commit and nudges the session found there: the device may have
+    /// connected, and read its mailbox, in between.
+    fn appended(&self, append: Append, outcome: Appended) {
+        let verdict = match outcome {
+            Appended::Stored => Verdict::Stored,
+            Appended::Repeat(known) if conflicts(known, append.mail.fingerprint) => Verdict::Conflict,
+            Appended::Repeat(_) => Verdict::Stored,
+            Appended::Failed => Verdict::Failed,
+        };
+        if let Some(present) = self.directory.find(&append.mail.device)
+            && !append.by.as_ref().is_some_and(|by| Arc::ptr_eq(by, &present))
+        {
+            present.nudge();
+        }
+        append.decided(outcome, verdict);
+    }
+
+    fn failed(&self, work: Work, error: &StoreError, ctx: &mut Context<Self>) {
+        tracing::error!(%error, appends = work.appends.len(), "a commit failed; the senders keep what was in it");
+        self.queue.give_back(work.failed());
+        ctx.run_later(PAUSE, |spool, ctx| spool.commit_next(ctx));
+    }
+}

@@ -1,0 +1,256 @@
+//! What waits for the store. Bounded in number and bytes; what does not fit is failed at once, so that its sender keeps it.
+
+use std::sync::{Arc, OnceLock};
+
+use actix::Recipient;
+use parking_lot::Mutex;
+use sealwire_protocol::DeviceId;
+use sealwire_store::{Appended, Batch, Mail, MailKey, Removal};
+
+use super::messages::Commit;
+use crate::presence::Departure;
+use crate::session::{Event, Inbox, Reply, Verdict};
+
+/// Bounds of the queue and of one batch.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
+    /// Entries that may wait.
+    pub(crate) entries: usize,
+    /// Bytes that may wait.
+    pub(crate) bytes: usize,
+    /// Entries of one batch.
+    pub(crate) batch: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { entries: 65_536, bytes: 256 * 1024 * 1024, batch: 2_048 }
+    }
+}
+
+/// A copy on its way into a mailbox.
+pub(crate) struct Append {
+    pub(crate) mail: Mail,
+    /// Who waits for the outcome.
+    pub(crate) replies: Vec<Reply>,
+    /// The session of the mailbox's device, when it is the one that appends.
+    pub(crate) by: Option<Arc<Inbox>>,
+    /// A session that has ended and leaves the directory when this is decided.
+    #[expect(dead_code, reason = "it is held, and acts when it is dropped")]
+    pub(crate) departure: Option<Arc<Departure>>,
+}
+
+impl Append {
+    /// Tells everybody what became of the copy: first the device's session, then the senders, so that a sender who
+    /// knows of the copy cannot get ahead of it.
+    pub(super) fn decided(self, outcome: Appended, verdict: Verdict) {
+        if let Some(session) = &self.by {
+            session.tell(Event::Appended { key: self.mail.key, order: self.mail.order, outcome });
+        }
+        for reply in &self.replies {
+            reply.send(verdict);
+        }
+    }
+
+    fn failed(self) {
+        self.decided(Appended::Failed, Verdict::Failed);
+    }
+}
+
+/// An acknowledged copy on its way out of a mailbox.
+pub(crate) struct Remove {
+    pub(crate) removal: Removal,
+    /// The session that is told.
+    pub(crate) by: Arc<Inbox>,
+}
+
+/// A copy that a full mailbox loses.
+pub(crate) struct Miss {
+    pub(crate) device: DeviceId,
+    /// Who waits for it to be counted.
+    pub(crate) reply: Reply,
+}
+
+/// What is committed together.
+#[derive(Default)]
+pub(crate) struct Work {
+    pub(crate) appends: Vec<Append>,
+    pub(crate) removals: Vec<Remove>,
+    pub(crate) missed: Vec<Miss>,
+}
+
+impl Work {
+    fn len(&self) -> usize {
+        self.appends.len() + self.removals.len() + self.missed.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The store's part of it.
+    pub(crate) fn batch(&self) -> Batch {
+        Batch {
+            appends: self.appends.iter().map(|append| append.mail.clone()).collect(),
+            removals: self.removals.iter().map(|remove| remove.removal).collect(),
+            missed: self.missed.iter().map(|miss| miss.device).collect(),
+        }
+    }
+
+    /// Tells the sessions whose copies are out.
+    pub(crate) fn removed(removals: Vec<Remove>) {
+        for run in removals.chunk_by(|a, b| Arc::ptr_eq(&a.by, &b.by)) {
+            let keys: Vec<MailKey> = run.iter().map(|remove| remove.removal.key).collect();
+            run[0].by.tell(Event::Removed(keys));
+        }
+    }
+
+    /// Nothing of it is known to have happened. Removals are given back: a device has the copies, so they are tried again.
+    pub(crate) fn failed(self) -> Vec<Remove> {
+        self.appends.into_iter().for_each(Append::failed);
+        self.missed.iter().for_each(|miss| miss.reply.send(Verdict::Failed));
+        self.removals
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    work: Work,
+    bytes: usize,
+    /// A commit is under way, or the actor has been woken for one.
+    busy: bool,
+}
+
+/// The shared side of the spool.
+pub(crate) struct SpoolQueue {
+    bounds: Bounds,
+    waiting: Mutex<Waiting>,
+    actor: OnceLock<Recipient<Commit>>,
+}
+
+impl SpoolQueue {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self { bounds, waiting: Mutex::default(), actor: OnceLock::new() }
+    }
+
+    pub(super) fn wakes(&self, actor: Recipient<Commit>) {
+        if self.actor.set(actor).is_err() {
+            tracing::error!("the spool was given two actors");
+        }
+    }
+
+    /// Puts a copy into the queue.
+    pub(crate) fn append(&self, append: Append) {
+        let size = append.mail.size();
+        let mut waiting = self.waiting.lock();
+        if waiting.work.len() >= self.bounds.entries || waiting.bytes + size > self.bounds.bytes {
+            drop(waiting);
+            return append.failed();
+        }
+        waiting.bytes += size;
+        waiting.work.appends.push(append);
+        self.wake(waiting);
+    }
+
+    /// Puts a removal into the queue. When the queue is full it is dropped: the device gets the copy once more when it
+    /// comes back, and passes over it.
+    pub(crate) fn remove(&self, remove: Remove) {
+        let mut waiting = self.waiting.lock();
+        if waiting.work.len() < self.bounds.entries {
+            waiting.work.removals.push(remove);
+            self.wake(waiting);
+        }
+    }
+
+    /// Puts removals that failed back in front, without waking anybody.
+    pub(super) fn give_back(&self, mut removals: Vec<Remove>) {
+        let mut waiting = self.waiting.lock();
+        removals.append(&mut waiting.work.removals);
+        waiting.work.removals = removals;
+    }
+
+    /// Counts a copy that a full mailbox loses.
+    pub(crate) fn miss(&self, miss: Miss) {
+        let mut waiting = self.waiting.lock();
+        if waiting.work.len() >= self.bounds.entries {
+            drop(waiting);
+            return miss.reply.send(Verdict::Failed);
+        }
+        waiting.work.missed.push(miss);
+        self.wake(waiting);
+    }
+
+    fn wake(&self, mut waiting: parking_lot::MutexGuard<'_, Waiting>) {
+        if std::mem::replace(&mut waiting.busy, true) {
+            return;
+        }
+        drop(waiting);
+        if let Some(actor) = self.actor.get() {
+            // One `Commit` at a time is under way, so the mailbox cannot be full.
+            let _ = actor.try_send(Commit);
+        }
+    }
+
+    /// The next batch, in the order of arrival; `None` when there is nothing, and the next arrival wakes the actor.
+    pub(super) fn next(&self) -> Option<Work> {
+        let mut waiting = self.waiting.lock();
+        if waiting.work.is_empty() {
+            waiting.busy = false;
+            return None;
+        }
+        let Waiting { work: all, bytes, .. } = &mut *waiting;
+        let take = |len: usize| len.min(self.bounds.batch);
+        let work = Work {
+            appends: all.appends.drain(..take(all.appends.len())).collect(),
+            removals: all.removals.drain(..take(all.removals.len())).collect(),
+            missed: all.missed.drain(..take(all.missed.len())).collect(),
+        };
+        *bytes -= work.appends.iter().map(|append| append.mail.size()).sum::<usize>();
+        Some(work)
+    }
+
+    /// Whether everything that was put in has been decided.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.waiting.lock().busy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::fixtures::parcel;
+
+    fn append(n: u64) -> (Append, Arc<Inbox>) {
+        let parcel = parcel(n);
+        let inbox = parcel.reply.inbox.clone();
+        (Append { mail: parcel.mail, replies: vec![parcel.reply], by: None, departure: None }, inbox)
+    }
+
+    #[test]
+    fn what_does_not_fit_is_failed_at_once_and_the_rest_keeps_its_order() {
+        let queue = SpoolQueue::new(Bounds { entries: 2, bytes: 1_000, batch: 1 });
+        let mut refused = Vec::new();
+        for n in 1..=3 {
+            let (entry, inbox) = append(n);
+            queue.append(entry);
+            refused.push(!inbox.take().events.is_empty());
+        }
+        assert_eq!(refused, [false, false, true]);
+        let orders: Vec<u64> = std::iter::from_fn(|| queue.next()).map(|work| work.appends[0].mail.order).collect();
+        assert_eq!(orders, [1, 2]);
+        assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn the_bound_on_bytes_counts_what_waits() {
+        let queue = SpoolQueue::new(Bounds { entries: 10, bytes: 150, batch: 10 });
+        queue.append(append(1).0);
+        let (second, inbox) = append(2);
+        queue.append(second);
+        assert_eq!(inbox.take().events.len(), 1);
+        assert!(queue.next().is_some());
+        let (third, inbox) = append(3);
+        queue.append(third);
+        assert!(inbox.take().events.is_empty());
+    }
+}

@@ -1,0 +1,147 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use sealwire_client::Server;
+use sealwire_protocol::Username;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed: the profile, this machine, or an account that does not exist yet
+  2  the command line is wrong
+  3  the server cannot be reached
+  4  the server refused
+  5  not done in time; a message that was to be sent stays in the outbox and goes out
+     with the next command that connects
+  6  security warning: keys are not what they were, or the server is not the one that was dialled";
+
+/// Talk over a Sealwire server, end to end encrypted.
+#[derive(Debug, Parser)]
+#[command(name = "sealwire-chat", version, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    /// The server: wss://HOST[:PORT], or ws:// on this machine. Remembered by `register`.
+    #[arg(long, global = true, env = "SEALWIRE_SERVER", value_name = "URL")]
+    pub(crate) server: Option<Server>,
+
+    /// The directory with keys and messages; one for each account [default: ~/.local/share/sealwire/default].
+    #[arg(long, global = true, env = "SEALWIRE_PROFILE", value_name = "DIR")]
+    pub(crate) profile: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make an account: three RSA-4096 keys, and a name on the server.
+    Register(Register),
+    /// Send a message and print its first status: `delivered` or `queued`.
+    Send(Send),
+    /// Print messages as they come.
+    Listen(Listen),
+    /// Print the safety number of you and somebody, to compare with theirs by voice or in person.
+    Safety(Safety),
+    /// Print who you are.
+    Whoami,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Register {
+    /// The name: 3 to 32 of a-z and 0-9, with single '.', '_' or '-' between.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Username,
+
+    /// How long to try, in seconds, once the keys are made.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// To whom.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Username,
+
+    /// What; `-` reads it from standard input.
+    #[arg(value_name = "TEXT", required = true)]
+    pub(crate) text: Vec<String>,
+
+    /// With `-`: each line is a message of its own, and its status is printed on a line of its own.
+    #[arg(long)]
+    pub(crate) lines: bool,
+
+    /// How long to wait for a status, in seconds; with --lines for the next one.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listen {
+    /// One JSON object per line: from, fromDevice, to, messageId, counter, timestamp, text.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// End after so many messages.
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+
+    /// End after so many seconds; with --count this is a failure (5).
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Safety {
+    /// Whose.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Username,
+
+    /// How long to wait for the server, in seconds.
+    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "not a number of seconds".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_before_and_behind_the_command() {
+        for line in [
+            &["sealwire-chat", "--server", "ws://127.0.0.1:8080", "send", "bob", "hello", "there"][..],
+            &["sealwire-chat", "send", "bob", "hello", "there", "--server", "ws://127.0.0.1:8080"][..],
+        ] {
+            let arguments = Arguments::try_parse_from(line).unwrap();
+            assert_eq!(arguments.server.unwrap().origin(), "ws://127.0.0.1:8080");
+        }
+    }
+
+    #[test]
+    fn a_server_without_tls_elsewhere_is_a_wrong_command_line() {
+        let line = ["sealwire-chat", "--server", "ws://chat.example.org", "whoami"];
+        let error = Arguments::try_parse_from(line).unwrap_err();
+        assert!(error.to_string().contains("wss://"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn every_exit_code_is_in_the_help() {
+        for code in 0..=6 {
+            assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `safety`: the number that two people compare.
+
+use sealwire_client::client::pinned_safety;
+use tokio::time::timeout;
+
+use super::unwritten;
+use crate::arguments::{Arguments, Safety};
+use crate::exit::Failure;
+use crate::{profile, terminal};
+
+pub(crate) async fn run(arguments: &Arguments, command: &Safety) -> Result<(), Failure> {
+    let (client, events) = profile::start(arguments)?;
+    drop(events);
+    let outcome = match client.online_within(command.timeout).await {
+        Ok(()) => timeout(command.timeout, client.safety(&command.name)).await.ok(),
+        Err(error) if error.is_passing() => None,
+        Err(error) => Some(Err(error)),
+    };
+    let trouble = client.trouble();
+    client.stop().await;
+    let number = match outcome {
+        Some(number) => number?,
+        None => {
+            let pinned = pinned_safety(&profile::open_registered(arguments)?, &command.name)?;
+            let reason = trouble.map_or_else(|| "the server did not answer in time".to_owned(), |e| e.to_string());
+            let unknown = || Failure::new(crate::exit::Code::NoConnection, reason.clone());
+            let number = pinned.ok_or_else(unknown)?;
+            terminal::complain(&format!("{reason}; this is by the keys that were seen before"));
+            number
+        }
+    };
+    terminal::say(&number.to_string()).map_err(unwritten)
+}

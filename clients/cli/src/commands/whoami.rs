@@ -1,0 +1,28 @@
+//! `whoami`: who this profile is, without asking anybody.
+
+use std::fmt::Write as _;
+
+use super::unwritten;
+use crate::arguments::Arguments;
+use crate::exit::Failure;
+use crate::{profile, terminal};
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let profile = profile::open_registered(arguments)?;
+    let account = profile.account()?;
+    let keys = profile.keys()?;
+    let mut kid = String::new();
+    for byte in keys.aik.kid().as_bytes() {
+        // Writing to a string cannot fail.
+        let _ = write!(kid, "{byte:02x}");
+    }
+    let lines = [
+        format!("name      {}", account.username),
+        format!("device    {}", account.device),
+        format!("identity  {kid}"),
+        format!("server    {}", account.server),
+        format!("profile   {}", profile.directory().display()),
+        format!("outbox    {} unsent", profile.outbox()?.len()),
+    ];
+    terminal::say(&lines.join("\n")).map_err(unwritten)
+}

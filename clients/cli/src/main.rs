@@ -1,0 +1,45 @@
+//! `sealwire-chat`: the terminal client, for people and for scripts.
+
+mod arguments;
+mod commands;
+mod exit;
+mod profile;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::{Arguments, Command};
+use crate::exit::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("SEALWIRE_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            terminal::complain(&format!("sealwire-chat: {failure}"));
+            failure.code()
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("this machine gives no threads: {error}")))?;
+    runtime.block_on(async {
+        match &arguments.command {
+            Command::Register(command) => commands::register::run(arguments, command).await,
+            Command::Send(command) => commands::send::run(arguments, command).await,
+            Command::Listen(command) => commands::listen::run(arguments, command).await,
+            Command::Safety(command) => commands::safety::run(arguments, command).await,
+            Command::Whoami => commands::whoami::run(arguments),
+        }
+    })
+}

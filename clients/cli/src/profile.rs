@@ -1,0 +1,58 @@
+//! Which profile, and which server.
+
+use std::env;
+use std::path::PathBuf;
+
+use sealwire_client::profile::ProfileError;
+use sealwire_client::{Client, Events, Profile, Server};
+
+use crate::arguments::Arguments;
+use crate::exit::{Code, Failure};
+
+/// The profile that is meant: by option or variable, else `$XDG_DATA_HOME/sealwire/default`, else
+/// `~/.local/share/sealwire/default`.
+fn directory(arguments: &Arguments) -> Result<PathBuf, Failure> {
+    if let Some(directory) = &arguments.profile {
+        return Ok(directory.clone());
+    }
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    let data = data.ok_or_else(|| Failure::new(Code::Usage, "there is no home directory; name a --profile"))?;
+    Ok(data.join("sealwire").join("default"))
+}
+
+/// Opens the profile, and makes it where there is none.
+pub(crate) fn open(arguments: &Arguments) -> Result<Profile, Failure> {
+    Ok(Profile::open(&directory(arguments)?)?)
+}
+
+/// Opens the profile of somebody who is registered; makes none.
+pub(crate) fn open_registered(arguments: &Arguments) -> Result<Profile, Failure> {
+    let advice = "type: sealwire-chat --server URL register NAME";
+    let directory = directory(arguments)?;
+    if !directory.join("profile.db").exists() {
+        let text = format!("there is no profile in {}", directory.display());
+        return Err(Failure::failed(text).and(advice));
+    }
+    let profile = Profile::open(&directory)?;
+    match profile.account() {
+        Ok(_) => Ok(profile),
+        Err(error @ ProfileError::NoAccount) => Err(Failure::from(error).and(advice)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Starts a client on the profile, with the server that is named or remembered.
+pub(crate) fn start(arguments: &Arguments) -> Result<(Client, Events), Failure> {
+    let profile = open_registered(arguments)?;
+    let server = match &arguments.server {
+        Some(server) => server.clone(),
+        None => remembered(&profile)?,
+    };
+    Ok(Client::start(profile, server)?)
+}
+
+fn remembered(profile: &Profile) -> Result<Server, Failure> {
+    let unreadable = |_| Failure::new(Code::Usage, "the profile's server cannot be read; name a --server");
+    profile.account()?.server.parse().map_err(unreadable)
+}

@@ -1,0 +1,277 @@
+//! What a client knows and decides. It reads and writes the profile, and leaves frames in `out` and events in `events`;
+//! the network, the clocks and the waiting are the driver's.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use sealwire_e2ee::SafetyNumber;
+use sealwire_protocol::ErrorCode;
+use sealwire_protocol::frames::{Delivered, ErrorFrame, HeartbeatAnswer, ServerFrame, Session, Status, StatusFrame};
+use sealwire_protocol::ids::{DeviceId, MessageId, Username};
+use tokio::sync::{oneshot, watch};
+
+use super::{Alarm, Command, Event, Pending, Progress};
+use crate::clock::Correction;
+use crate::display::Display;
+use crate::error::Error;
+use crate::lookups::Lookups;
+use crate::outbox::Outbox;
+use crate::pace::Pace;
+use crate::pins::{Person, PinError};
+use crate::profile::{Account, Content, DeviceKeys, Profile, Received};
+use crate::server::Server;
+
+/// Both clocks at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Now {
+    /// Milliseconds of a clock that never goes back.
+    pub(super) ticks: u64,
+    /// Milliseconds since 1970, as this machine believes.
+    pub(super) wall: u64,
+}
+
+/// Events that wait for their reader before the server is read no further.
+const EVENTS_WAITING: usize = 1_024;
+
+/// Messages that are about to be stored, and who waits for that.
+pub(super) struct ToEnqueue {
+    pub(super) messages: Vec<(Username, MessageId, Content)>,
+    pub(super) reply: oneshot::Sender<Result<Vec<Pending>, Error>>,
+}
+
+type SafetyReply = oneshot::Sender<Result<SafetyNumber, Error>>;
+
+pub(super) struct Core {
+    pub(super) profile: Profile,
+    pub(super) server: Server,
+    pub(super) account: Account,
+    pub(super) keys: DeviceKeys,
+    pub(super) now: Now,
+    pub(super) correction: Correction,
+    /// Frames to send.
+    pub(super) out: VecDeque<String>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) listening: bool,
+    pub(super) online: bool,
+
+    pub(super) outbox: Outbox,
+    pub(super) pace: Pace,
+    pub(super) to_enqueue: Vec<ToEnqueue>,
+    pub(super) waiters: HashMap<MessageId, watch::Sender<Progress>>,
+
+    pub(super) people: HashMap<Username, Person>,
+    pub(super) refused_keys: HashMap<Username, PinError>,
+    pub(super) lookups: Lookups,
+    pub(super) safety: Vec<(Username, SafetyReply)>,
+    /// Beliefs that are unknown here, until the look-up that decides: who believes, of whom, what.
+    pub(super) beliefs: Vec<(Username, Username, [u8; 32])>,
+
+    pub(super) inbox: Vec<Delivered>,
+    pub(super) deferred: Vec<(i64, Delivered)>,
+    pub(super) displays: HashMap<(DeviceId, Username), Display<(i64, Received)>>,
+    pub(super) shown: Vec<i64>,
+    pub(super) warned_of_old_keys: HashSet<DeviceId>,
+}
+
+impl Core {
+    pub(super) fn new(profile: Profile, server: Server) -> Result<Self, Error> {
+        let (account, keys) = (profile.account()?, profile.keys()?);
+        let mut outbox = Outbox::default();
+        for (to, id, sealed, replaced) in profile.outbox()? {
+            outbox.push(&to, id, sealed, replaced);
+        }
+        let (deferred, unshown) = (profile.deferred()?, profile.unshown()?);
+        let mut core = Self {
+            profile,
+            server,
+            account,
+            keys,
+            now: Now::default(),
+            correction: Correction::default(),
+            out: VecDeque::new(),
+            events: VecDeque::new(),
+            listening: true,
+            online: false,
+            outbox,
+            pace: Pace::default(),
+            to_enqueue: Vec::new(),
+            waiters: HashMap::new(),
+            people: HashMap::new(),
+            refused_keys: HashMap::new(),
+            lookups: Lookups::default(),
+            safety: Vec::new(),
+            beliefs: Vec::new(),
+            inbox: Vec::new(),
+            deferred,
+            displays: HashMap::new(),
+            shown: Vec::new(),
+            warned_of_old_keys: HashSet::new(),
+        };
+        for (position, received) in unshown {
+            core.display(position, received)?;
+        }
+        Ok(core)
+    }
+
+    /// The time by the server's clock.
+    pub(super) fn time(&self) -> u64 {
+        self.correction.now(self.now.wall)
+    }
+
+    /// Whether more may be read from the server: events wait in bounded number.
+    pub(super) fn has_room(&self) -> bool {
+        self.events.len() < EVENTS_WAITING
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        if self.listening {
+            self.events.push_back(event);
+        }
+    }
+
+    pub(super) fn alarm(&mut self, alarm: Alarm) {
+        tracing::warn!(%alarm, "security");
+        self.tell(Event::Alarm(alarm));
+    }
+
+    /// Nobody reads the events any more.
+    pub(super) fn nobody_listens(&mut self) {
+        self.listening = false;
+        self.events.clear();
+        self.displays.clear();
+    }
+
+    /// A log-in went well: this begins a session, or prolongs it.
+    pub(super) fn session(&mut self, session: &Session) {
+        self.pace.set_limits(&session.limits);
+        if !self.online {
+            self.online = true;
+            let me = self.account.username.clone();
+            self.lookups.want(&me);
+            for sender in self.deferred.iter().map(|(_, frame)| &frame.from) {
+                self.lookups.want(sender);
+            }
+            self.tell(Event::Online);
+        }
+    }
+
+    pub(super) fn disconnected(&mut self) {
+        self.online = false;
+        self.outbox.disconnected();
+        self.lookups.disconnected();
+        self.out.clear();
+        self.inbox.clear();
+    }
+
+    /// A frame of a running session. Messages are collected for [`Self::take_inbox`].
+    pub(super) fn frame(&mut self, frame: ServerFrame) -> Result<(), Error> {
+        match frame {
+            ServerFrame::Message(message) => self.inbox.push(*message),
+            ServerFrame::Status(status) => self.status(&status)?,
+            ServerFrame::Error(error) => self.error(&error)?,
+            ServerFrame::Keys(keys) => self.keys_answered(&keys)?,
+            ServerFrame::Heartbeat(answer) => self.heartbeat_answered(&answer),
+            ServerFrame::Queue(queue) => {
+                if let Some(missed) = queue.missed.filter(|missed| *missed > 0) {
+                    self.tell(Event::MailboxOverflow(missed));
+                }
+            }
+            ServerFrame::Session(session) => self.session(&session),
+            ServerFrame::Challenge(_) | ServerFrame::Reconnect(_) | ServerFrame::Unknown => {}
+        }
+        Ok(())
+    }
+
+    fn heartbeat_answered(&mut self, answer: &HeartbeatAnswer) {
+        self.correction.observe(answer.server_time, self.now.wall);
+    }
+
+    fn status(&mut self, frame: &StatusFrame) -> Result<(), Error> {
+        self.profile.settle(&frame.message_ids, frame.status)?;
+        for id in &frame.message_ids {
+            self.outbox.settle(id);
+            self.report(id, Progress::Reached(frame.status));
+            self.tell(Event::Status { message_id: *id, status: frame.status });
+        }
+        Ok(())
+    }
+
+    /// Tells whoever waits for a message how far it is.
+    pub(super) fn report(&mut self, id: &MessageId, progress: Progress) {
+        let last = matches!(progress, Progress::Failed(_) | Progress::Reached(Status::Delivered | Status::Expired));
+        if let Some(waiter) = self.waiters.get(id)
+            && (waiter.send(progress).is_err() || last)
+        {
+            self.waiters.remove(id);
+        }
+    }
+
+    fn error(&mut self, error: &ErrorFrame) -> Result<(), Error> {
+        if let Some(name) = error.id.as_ref().and_then(|id| self.lookups.answered(id)) {
+            return self.lookup_refused(&name, error);
+        }
+        let by_id = || error.id.as_ref().and_then(|id| id.parse().ok());
+        if let Some(id) = error.message_id.or_else(by_id) {
+            return self.message_refused(&id, error);
+        }
+        match error.code {
+            ErrorCode::AuthFailed | ErrorCode::Banned => {
+                Err(Error::Refused { code: error.code, message: error.message.clone() })
+            }
+            code => {
+                tracing::warn!(%code, "the server refused a frame");
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a command in; [`Self::pump`] acts on it. Stopping is the driver's.
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Send { to, bodies, reply } => {
+                let messages = bodies.into_iter().map(|body| (to.clone(), self.new_message_id(), Content::Content(body)));
+                let messages: Vec<_> = messages.collect();
+                self.to_enqueue.push(ToEnqueue { messages, reply });
+            }
+            Command::Safety { name, reply } => {
+                if !self.lookups.is_fresh(&name) {
+                    self.lookups.want(&name);
+                }
+                self.safety.push((name, reply));
+            }
+            Command::Shown(position) => self.shown.push(position),
+            Command::Stop(_) => {}
+        }
+    }
+
+    /// Does all that can be done now.
+    pub(super) fn pump(&mut self) -> Result<(), Error> {
+        self.store_shown()?;
+        self.enqueue()?;
+        self.show()?;
+        if self.online {
+            self.answer_safety();
+            self.seal()?;
+            self.ask_for_keys();
+            self.send()?;
+        }
+        Ok(())
+    }
+
+    fn store_shown(&mut self) -> Result<(), Error> {
+        if !self.shown.is_empty() {
+            self.profile.mark_shown(&self.shown)?;
+            self.shown.clear();
+        }
+        Ok(())
+    }
+
+    /// When [`Self::pump`] may have more to do by the passing of time alone.
+    pub(super) fn wake_at(&self) -> Option<u64> {
+        let now = self.now.ticks;
+        let pace = Some(self.pace.next_at()).filter(|at| *at > now && !self.outbox.is_empty());
+        let displays = self.displays.values().filter_map(Display::wake_at).min();
+        let online = [self.outbox.wake_at(now), pace, self.lookups.wake_at().filter(|at| *at > now)];
+        let online = online.into_iter().flatten().filter(|_| self.online).min();
+        [displays, online].into_iter().flatten().min()
+    }
+}

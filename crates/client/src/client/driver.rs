@@ -1,0 +1,342 @@
+//! The thread that owns a client's connection: it moves frames, waits, and comes back after losses.
+//!
+//! A thread with a runtime of its own, because the core computes with RSA and waits for the disk.
+
+use std::thread;
+use std::time::Duration;
+
+use getrandom::SysRng;
+use rand_core::{Rng, UnwrapErr};
+use sealwire_protocol::base64::{Array, Blob};
+use sealwire_protocol::frames::{Auth, Challenge, ClientFrame, Heartbeat, Request, ServerFrame};
+use sealwire_protocol::signed::Purpose;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::core::{Core, Now};
+use super::{Command, Event, State};
+use crate::backoff::Backoff;
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::handshake::{Handshake, Identity};
+use crate::time::{Ticks, wall_clock};
+
+const LOG_IN: Duration = Duration::from_secs(15);
+const HEARTBEAT: Duration = Duration::from_secs(25);
+/// The server answers heartbeats: who says nothing for so long is gone.
+const SILENCE: Duration = Duration::from_secs(75);
+/// How many frames or commands are taken before the core acts on them; with an acknowledgement after each.
+const AT_ONCE: usize = 32;
+const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+struct Driver {
+    core: Core,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<Event>,
+    state: watch::Sender<State>,
+    ticks: Ticks,
+    backoff: Backoff,
+    /// What the server asked to wait before the next connection.
+    come_back_after: Option<Duration>,
+}
+
+/// How the time until the next connection ended, or a session.
+enum End {
+    Stop(Option<oneshot::Sender<()>>),
+    Lost(Error),
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Lost(error)
+    }
+}
+
+pub(super) fn start(
+    core: Core,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<Event>,
+    state: watch::Sender<State>,
+) -> Result<(), Error> {
+    let no_thread = |error: std::io::Error| Error::Connect(format!("this machine gives no thread: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
+    let run = move || {
+        runtime.block_on(async {
+            let (ticks, backoff) = (Ticks::start(), Backoff::default());
+            Driver { core, commands, events, state, ticks, backoff, come_back_after: None }.run().await;
+        });
+    };
+    thread::Builder::new().name("sealwire-client".to_owned()).spawn(run).map_err(no_thread)?;
+    Ok(())
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let stop = loop {
+            let error = match self.connect_and_talk().await {
+                End::Stop(reply) => break reply,
+                End::Lost(error) => error,
+            };
+            self.core.disconnected();
+            if !error.is_passing() {
+                self.finish(&error);
+                return;
+            }
+            self.core.tell(Event::Offline(error.clone()));
+            self.state.send_replace(State::Offline(error.clone()));
+            let wait = self.wait_after(&error);
+            match self.stay_offline(wait).await {
+                Ok(()) => {}
+                Err(End::Stop(reply)) => break reply,
+                Err(End::Lost(error)) => {
+                    self.finish(&error);
+                    return;
+                }
+            }
+        };
+        // The profile is closed before anybody is told that it is free.
+        let Self { core, state, .. } = self;
+        drop(core);
+        state.send_replace(State::Stopped(Error::Stopped));
+        if let Some(reply) = stop {
+            let _ = reply.send(());
+        }
+    }
+
+    /// Ends for good. What lies in the outbox stays there.
+    fn finish(self, error: &Error) {
+        tracing::info!(%error, "the client ends");
+        let Self { core, state, events, .. } = self;
+        for event in core.events.iter().cloned() {
+            // A full queue means that its reader is busy with earlier ones; the reason is in the state as well.
+            let _ = events.try_send(event);
+        }
+        drop(core);
+        state.send_replace(State::Stopped(error.clone()));
+    }
+
+    fn wait_after(&mut self, error: &Error) -> Duration {
+        let jitter = self.backoff.next(UnwrapErr(SysRng).next_u64());
+        match error {
+            Error::Busy(wait) => *wait + jitter,
+            _ => self.come_back_after.take().unwrap_or(jitter),
+        }
+    }
+
+    fn look_at_clocks(&mut self) {
+        self.core.now = Now { ticks: self.ticks.now(), wall: wall_clock() };
+    }
+
+    /// Serves commands and events until it is time for the next attempt.
+    async fn stay_offline(&mut self, wait: Duration) -> Result<(), End> {
+        let until = Instant::now() + wait;
+        let events = self.events.clone();
+        loop {
+            self.look_at_clocks();
+            self.core.pump()?;
+            let wake = self.wake_at().min(until);
+            tokio::select! {
+                command = self.commands.recv() => self.take_commands(command)?,
+                permit = events.reserve(), if !self.core.events.is_empty() => give_event(&mut self.core, permit),
+                () = events.closed(), if self.core.listening => self.core.nobody_listens(),
+                () = sleep_until(wake) => if Instant::now() >= until { return Ok(()) },
+            }
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        self.core.wake_at().map_or_else(|| Instant::now() + FOR_EVER, |at| self.ticks.at(at))
+    }
+
+    /// Takes a command and those that wait behind it. All handles gone is a stop too.
+    fn take_commands(&mut self, first: Option<Command>) -> Result<(), End> {
+        let mut next = first;
+        for _ in 0..AT_ONCE {
+            match next {
+                None => return Err(End::Stop(None)),
+                Some(Command::Stop(reply)) => {
+                    self.core.pump()?;
+                    return Err(End::Stop(Some(reply)));
+                }
+                Some(command) => self.core.command(command),
+            }
+            match self.commands.try_recv() {
+                Ok(command) => next = Some(command),
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn connect_and_talk(&mut self) -> End {
+        let opening = {
+            let server = self.core.server.clone();
+            async move { Connection::open(&server).await }
+        };
+        tokio::pin!(opening);
+        let connection = loop {
+            tokio::select! {
+                connection = &mut opening => break connection,
+                command = self.commands.recv() => {
+                    if let Err(end) = self.take_commands(command) { return end }
+                    self.look_at_clocks();
+                    if let Err(error) = self.core.pump() { return error.into() }
+                }
+            }
+        };
+        let mut connection = match connection {
+            Ok(connection) => connection,
+            Err(error) => return error.into(),
+        };
+        let end = match self.talk(&mut connection).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        connection.close().await;
+        end
+    }
+
+    async fn talk(&mut self, connection: &mut Connection) -> Result<std::convert::Infallible, End> {
+        let mut handshake = Handshake::new(self.core.server.origin());
+        let in_time = timeout(LOG_IN, self.log_in(connection, &mut handshake)).await;
+        in_time.map_err(|_| Error::Connect("the server did not let us in in time".to_owned()))??;
+        self.backoff.reset();
+        self.state.send_replace(State::Online);
+        let (mut heard, mut said) = (Instant::now(), Instant::now());
+        let events = self.events.clone();
+        loop {
+            self.look_at_clocks();
+            self.core.take_inbox()?;
+            self.core.pump()?;
+            if self.write(connection).await? {
+                said = Instant::now();
+            }
+            let wake = self.wake_at().min(said + HEARTBEAT).min(heard + SILENCE);
+            tokio::select! {
+                frame = connection.next(), if self.core.has_room() => {
+                    heard = Instant::now();
+                    self.take_frames(connection, &mut handshake, frame?)?;
+                }
+                command = self.commands.recv() => self.take_commands(command)?,
+                permit = events.reserve(), if !self.core.events.is_empty() => give_event(&mut self.core, permit),
+                () = events.closed(), if self.core.listening => self.core.nobody_listens(),
+                () = sleep_until(wake) => {
+                    let now = Instant::now();
+                    if now >= heard + SILENCE && self.core.has_room() {
+                        return Err(Error::Connect("the server has fallen silent".to_owned()).into());
+                    }
+                    if now >= said + HEARTBEAT {
+                        let heartbeat = Request::Heartbeat(Heartbeat { timestamp: wall_clock() });
+                        self.core.out.push_back(ClientFrame::from(heartbeat).to_json());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends what the core has left; says whether that was anything.
+    async fn write(&mut self, connection: &mut Connection) -> Result<bool, Error> {
+        let any = !self.core.out.is_empty();
+        while let Some(frame) = self.core.out.pop_front() {
+            connection.feed(frame).await?;
+        }
+        if any {
+            connection.flush().await?;
+        }
+        Ok(any)
+    }
+
+    /// Takes a frame and those that have arrived behind it.
+    fn take_frames(&mut self, connection: &mut Connection, handshake: &mut Handshake, first: String) -> Result<(), Error> {
+        self.look_at_clocks();
+        let mut text = first;
+        for _ in 0..AT_ONCE {
+            match read(&text)? {
+                ServerFrame::Challenge(challenge) => {
+                    self.core.correction.observe(challenge.server_time, self.core.now.wall);
+                    let auth = auth_frame(&self.core, handshake, &challenge)?;
+                    self.core.out.push_back(auth);
+                }
+                ServerFrame::Reconnect(reconnect) => {
+                    self.come_back_after = Some(Duration::from_millis(reconnect.after_ms));
+                }
+                frame => self.core.frame(frame)?,
+            }
+            match connection.next_if_there() {
+                Ok(Some(next)) => text = next,
+                Ok(None) => break,
+                // What came before the end is kept, though it can no longer be acknowledged.
+                Err(error) => {
+                    self.core.take_inbox()?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn log_in(&mut self, connection: &mut Connection, handshake: &mut Handshake) -> Result<(), Error> {
+        loop {
+            let text = connection.next().await?;
+            self.look_at_clocks();
+            match read(&text)? {
+                ServerFrame::Challenge(challenge) => {
+                    self.core.correction.observe(challenge.server_time, self.core.now.wall);
+                    let auth = auth_frame(&self.core, handshake, &challenge)?;
+                    connection.feed(auth).await?;
+                    connection.flush().await?;
+                }
+                ServerFrame::Session(session) => {
+                    self.core.session(&session);
+                    return Ok(());
+                }
+                ServerFrame::Error(error) if error.code.may_have_arrived() => {
+                    return Err(match error.retry_after_ms {
+                        Some(wait) => Error::Busy(Duration::from_millis(wait)),
+                        None => Error::Connect(format!("the server lets nobody in now: {}", error.message)),
+                    });
+                }
+                ServerFrame::Error(error) => {
+                    return Err(Error::Refused { code: error.code, message: error.message });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn give_event(core: &mut Core, permit: Result<mpsc::Permit<'_, Event>, mpsc::error::SendError<()>>) {
+    match permit {
+        Ok(permit) => {
+            if let Some(event) = core.events.pop_front() {
+                permit.send(event);
+            }
+        }
+        Err(_) => core.nobody_listens(),
+    }
+}
+
+fn read(text: &str) -> Result<ServerFrame, Error> {
+    serde_json::from_str(text).map_err(|_| Error::Connect("the server sent something that is no frame".to_owned()))
+}
+
+/// The answer to a challenge: a log-in, whatever the server may want.
+fn auth_frame(core: &Core, handshake: &mut Handshake, challenge: &Challenge) -> Result<String, Error> {
+    let mut rng = UnwrapErr(SysRng);
+    let mut client_nonce = [0; 32];
+    rng.fill_bytes(&mut client_nonce);
+    let who = Identity {
+        username: &core.account.username,
+        device: &core.account.device,
+        dsk_kid: core.keys.dsk.kid(),
+    };
+    let auth_in = handshake.to_sign(challenge, Purpose::LogIn, who, &client_nonce)?;
+    let signature = core.keys.dsk.sign_auth(&mut rng, &auth_in);
+    let auth = Auth {
+        username: core.account.username.to_string(),
+        device_id: core.account.device,
+        client_nonce: Array(client_nonce),
+        signature: Blob(signature),
+    };
+    Ok(ClientFrame::from(Request::Auth(auth)).to_json())
+}

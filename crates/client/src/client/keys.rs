@@ -1,0 +1,161 @@
+//! Asking for keys, and what follows from the answers.
+
+use std::borrow::Cow;
+
+use sealwire_e2ee::SafetyNumber;
+use sealwire_protocol::ErrorCode;
+use sealwire_protocol::frames::{ClientFrame, ErrorFrame, KeyQuery, Keys, Request};
+use sealwire_protocol::ids::Username;
+
+use super::core::Core;
+use super::{Alarm, Event};
+use crate::error::Error;
+use crate::pins::{Learned, Person, PinError};
+
+impl Core {
+    /// Whether something is believed of a name; reads it from the profile where it is stored.
+    pub(super) fn load_person(&mut self, name: &Username) -> Result<bool, Error> {
+        if !self.people.contains_key(name)
+            && let Some(person) = self.profile.person(name)?
+        {
+            self.people.insert(name.clone(), person);
+        }
+        Ok(self.people.contains_key(name))
+    }
+
+    pub(super) fn ask_for_keys(&mut self) {
+        while let Some((id, name)) = self.lookups.next(self.now.ticks) {
+            let since_version = self.people.get(&name).map(|person| person.chain().newest().version);
+            let query = KeyQuery { username: Cow::Borrowed(name.as_str()), since_version };
+            let frame = ClientFrame { id: Some(Cow::Owned(id)), ack: None, request: Request::Keys(query) };
+            self.out.push_back(frame.to_json());
+        }
+    }
+
+    pub(super) fn keys_answered(&mut self, keys: &Keys) -> Result<(), Error> {
+        let Some(name) = keys.id.as_ref().and_then(|id| self.lookups.answered(id)) else { return Ok(()) };
+        if keys.username != name {
+            return Err(Error::Connect("the server answered for another name than was asked for".to_owned()));
+        }
+        self.load_person(&name)?;
+        match self.learn(&name, keys) {
+            Ok(learned) => {
+                self.profile.store_person(&self.people[&name])?;
+                self.refused_keys.remove(&name);
+                if learned.more {
+                    self.lookups.want(&name);
+                    return Ok(());
+                }
+            }
+            Err(reason) => self.keys_refused(&name, reason)?,
+        }
+        self.looked_up(&name, None)
+    }
+
+    fn learn(&mut self, name: &Username, keys: &Keys) -> Result<Learned, PinError> {
+        let time = self.time();
+        if let Some(person) = self.people.get_mut(name) {
+            return person.learn(keys, time);
+        }
+        let (person, learned) = Person::first(keys, time)?;
+        self.people.insert(name.clone(), person);
+        Ok(learned)
+    }
+
+    fn keys_refused(&mut self, name: &Username, reason: PinError) -> Result<(), Error> {
+        self.refused_keys.insert(name.clone(), reason);
+        self.alarm(Alarm::Keys { name: name.clone(), reason });
+        let error = Error::Untrusted { name: name.clone(), reason };
+        if *name == self.account.username {
+            return Err(error);
+        }
+        self.give_up_unsealed(name, &error)
+    }
+
+    pub(super) fn lookup_refused(&mut self, name: &Username, error: &ErrorFrame) -> Result<(), Error> {
+        if error.code.may_have_arrived() {
+            self.lookups.refused_for_now(name, error.retry_after_ms, self.now.ticks);
+            return Ok(());
+        }
+        let reason = match error.code {
+            ErrorCode::UnknownUser => Error::UnknownUser(name.clone()),
+            code => Error::Refused { code, message: error.message.clone() },
+        };
+        if *name == self.account.username {
+            return Err(reason);
+        }
+        self.give_up_unsealed(name, &reason)?;
+        self.looked_up(name, Some(reason))
+    }
+
+    /// A look-up is over: whatever waited for it is decided.
+    fn looked_up(&mut self, name: &Username, failed: Option<Error>) -> Result<(), Error> {
+        if failed.is_none() {
+            self.lookups.complete(name);
+        }
+        if let Some(error) = failed {
+            let (these, others) = std::mem::take(&mut self.safety).into_iter().partition(|(of, _)| of == name);
+            self.safety = others;
+            let these: Vec<_> = these;
+            // Whoever asked may have gone.
+            these.into_iter().for_each(|(_, reply)| drop(reply.send(Err(error.clone()))));
+        }
+        self.decide_beliefs(name);
+        self.retry_deferred(name)
+    }
+
+    fn decide_beliefs(&mut self, name: &Username) {
+        let (these, others) = std::mem::take(&mut self.beliefs).into_iter().partition(|(_, of, _)| of == name);
+        self.beliefs = others;
+        let these: Vec<(Username, Username, [u8; 32])> = these;
+        for (from, of, hash) in these {
+            if !self.knows(&of, &hash) {
+                self.alarm(Alarm::OtherManifest { from, of });
+            }
+        }
+    }
+
+    /// A message says which devices its sender believes `of` to have.
+    pub(super) fn check_belief(&mut self, from: &Username, of: &Username, hash: [u8; 32]) -> Result<(), Error> {
+        self.load_person(of)?;
+        if !self.knows(of, &hash) {
+            self.beliefs.push((from.clone(), of.clone(), hash));
+            self.lookups.want(of);
+        }
+        Ok(())
+    }
+
+    fn knows(&self, name: &Username, hash: &[u8; 32]) -> bool {
+        self.people.get(name).is_some_and(|person| person.chain().knows(hash))
+    }
+
+    pub(super) fn answer_safety(&mut self) {
+        let me = self.account.username.clone();
+        if !self.lookups.is_fresh(&me) {
+            return;
+        }
+        for (name, reply) in std::mem::take(&mut self.safety) {
+            if !self.lookups.is_fresh(&name) {
+                self.safety.push((name, reply));
+                continue;
+            }
+            let number = match self.refused_keys.get(&name) {
+                Some(reason) => Err(Error::Untrusted { name: name.clone(), reason: *reason }),
+                None => {
+                    let aik = |name: &Username| self.people[name].chain().aik();
+                    Ok(SafetyNumber::of((&me, aik(&me)), (&name, aik(&name))))
+                }
+            };
+            // Whoever asked may have gone.
+            drop(reply.send(number));
+        }
+    }
+
+    /// Tells of an envelope that will never open.
+    pub(super) fn tell_unreadable(&mut self, failed: &crate::profile::Incoming) {
+        if let crate::profile::Incoming::Failed { from, message_id, reason, .. } = failed {
+            let (from, message_id, reason) = (from.clone(), *message_id, reason.clone());
+            self.tell(Event::Unreadable { from, message_id, reason });
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! A client that stays logged in: it reconnects by itself, sends what is in the outbox, and takes in what arrives.
+//!
+//! * `driver` the thread that owns the connection; `core` what it decides, with `sending`, `receiving` and `keys`
+//! * here: the handle, and what is heard from it
+
+mod core;
+mod driver;
+mod keys;
+mod parallel;
+mod receiving;
+mod sending;
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealwire_e2ee::SafetyNumber;
+use sealwire_protocol::ErrorCode;
+use sealwire_protocol::frames::Status;
+use sealwire_protocol::ids::{DeviceId, MessageId, Username};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::chain::Fork;
+use crate::error::{Error, MAX_TEXT};
+use crate::pins::PinError;
+use crate::profile::{Account, Profile};
+use crate::server::Server;
+
+/// Commands that may wait for the driver; whoever sends more waits.
+const COMMANDS: usize = 256;
+/// Events that may wait for their reader; beyond these, nothing more is read from the server.
+const EVENTS: usize = 256;
+
+/// A message for the person.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    position: i64,
+    /// Who wrote it.
+    pub from: Username,
+    /// On which device.
+    pub from_device: DeviceId,
+    /// To whom it was written: oneself, or somebody else when it comes from an own device.
+    pub to: Username,
+    /// Its id.
+    pub message_id: MessageId,
+    /// Its number in the conversation, from that device.
+    pub counter: u64,
+    /// When it was written, by the writer's clock, in milliseconds since 1970.
+    pub timestamp: u64,
+    /// The text; `None` when it is of a kind that this version does not know.
+    pub text: Option<String>,
+    /// The device has been removed from the account since.
+    pub from_removed_device: bool,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Message({} from {}, counter {})", self.message_id, self.from, self.counter)
+    }
+}
+
+/// What a client has to tell.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A message, in the order of its conversation. Say [`Client::shown`] when the person has seen it.
+    Message(Message),
+    /// Messages with these counters may be missing.
+    Missing {
+        /// Whose.
+        from: Username,
+        /// In which conversation.
+        to: Username,
+        /// Which.
+        counters: RangeInclusive<u64>,
+    },
+    /// What has become of a message that was sent.
+    Status {
+        /// Which.
+        message_id: MessageId,
+        /// Queued, delivered or expired.
+        status: Status,
+    },
+    /// Something is wrong with somebody's keys or history: perhaps an attack.
+    Alarm(Alarm),
+    /// A message arrived that could not be opened; it is kept as failed.
+    Unreadable {
+        /// Whose it claims to be.
+        from: Username,
+        /// Its id.
+        message_id: MessageId,
+        /// What did not hold.
+        reason: String,
+    },
+    /// So many messages were lost because this device's mailbox was full.
+    MailboxOverflow(u64),
+    /// A device is written to with a key that should have been replaced so many days ago: it has been away.
+    OldKey {
+        /// Whose device.
+        name: Username,
+        /// Days since the key's end.
+        days: u64,
+    },
+    /// The client is logged in.
+    Online,
+    /// The connection is lost; the client comes back by itself.
+    Offline(Error),
+}
+
+/// A security warning.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Alarm {
+    /// The server's answer for a name contradicts what is known.
+    #[error("the keys shown for {name} are refused: {reason}")]
+    Keys {
+        /// Whose.
+        name: Username,
+        /// Why.
+        reason: PinError,
+    },
+    /// A device wrote two histories.
+    #[error("a device of {from} has written two histories: {fork:?} at message {counter}")]
+    Fork {
+        /// Whose device.
+        from: Username,
+        /// Where.
+        counter: u64,
+        /// How.
+        fork: Fork,
+    },
+    /// Somebody believes in a list of devices that the server does not show here.
+    #[error("{from} has been shown other devices of {of} than this device has")]
+    OtherManifest {
+        /// Who.
+        from: Username,
+        /// Whose list.
+        of: Username,
+    },
+}
+
+/// How far a message has come.
+#[derive(Debug, Clone)]
+pub(crate) enum Progress {
+    Waiting,
+    /// The server asked to wait, for this reason.
+    Held(ErrorCode),
+    Reached(Status),
+    Failed(Error),
+}
+
+/// Whether the client is logged in.
+#[derive(Debug, Clone)]
+pub(crate) enum State {
+    Connecting,
+    Online,
+    /// It will try again.
+    Offline(Error),
+    /// It will not.
+    Stopped(Error),
+}
+
+/// A message in the outbox, and where to hear of it.
+pub(crate) type Pending = (MessageId, watch::Receiver<Progress>);
+
+pub(crate) enum Command {
+    Send { to: Username, bodies: Vec<Vec<u8>>, reply: oneshot::Sender<Result<Vec<Pending>, Error>> },
+    Safety { name: Username, reply: oneshot::Sender<Result<SafetyNumber, Error>> },
+    Shown(i64),
+    Stop(oneshot::Sender<()>),
+}
+
+/// A handle on a running client. Cheap to clone; the client ends when all handles are gone, or by [`Client::stop`].
+#[derive(Debug, Clone)]
+pub struct Client {
+    commands: mpsc::Sender<Command>,
+    state: watch::Receiver<State>,
+    account: Arc<Account>,
+}
+
+/// What a client tells, in order. Dropping it means that nobody listens: messages are kept for the next time.
+#[derive(Debug)]
+pub struct Events {
+    events: mpsc::Receiver<Event>,
+}
+
+/// A message on its way: it lies in the outbox, whatever happens to this handle.
+#[derive(Debug)]
+pub struct Sent {
+    message_id: MessageId,
+    progress: watch::Receiver<Progress>,
+    state: watch::Receiver<State>,
+}
+
+impl Client {
+    /// Starts a client on a registered profile.
+    ///
+    /// # Errors
+    /// [`Error::Profile`] when nobody is registered with it, or it cannot be read.
+    pub fn start(profile: Profile, server: Server) -> Result<(Self, Events), Error> {
+        let account = Arc::new(profile.account()?);
+        let core = core::Core::new(profile, server)?;
+        let (commands, commands_in) = mpsc::channel(COMMANDS);
+        let (events_out, events) = mpsc::channel(EVENTS);
+        let (state_out, state) = watch::channel(State::Connecting);
+        driver::start(core, commands_in, events_out, state_out)?;
+        Ok((Self { commands, state, account }, Events { events }))
+    }
+
+    /// Whose client it is.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Waits until it is logged in.
+    ///
+    /// # Errors
+    /// Why it never will be. A connection that only fails for now is tried for ever: set a limit with
+    /// [`Self::online_within`].
+    pub async fn online(&self) -> Result<(), Error> {
+        let mut state = self.state.clone();
+        let done = state.wait_for(|state| matches!(state, State::Online | State::Stopped(_))).await;
+        match done.map_err(|_| Error::Stopped)?.clone() {
+            State::Stopped(error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until it is logged in, but not longer than `patience`.
+    ///
+    /// # Errors
+    /// As for [`Self::online`]; what stood in the way last when patience is over.
+    pub async fn online_within(&self, patience: Duration) -> Result<(), Error> {
+        match tokio::time::timeout(patience, self.online()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.trouble().unwrap_or(Error::Connect("the server did not answer in time".to_owned()))),
+        }
+    }
+
+    /// What keeps it from being logged in, if something does.
+    pub fn trouble(&self) -> Option<Error> {
+        match &*self.state.borrow() {
+            State::Offline(error) | State::Stopped(error) => Some(error.clone()),
+            State::Connecting | State::Online => None,
+        }
+    }
+
+    /// Puts a text for somebody into the outbox. When this returns it is stored; it is sent as soon as that is possible.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`]; [`Error::Profile`] when it could not be stored; [`Error::Stopped`].
+    pub async fn send(&self, to: &Username, text: &str) -> Result<Sent, Error> {
+        let mut sent = self.send_all(to, &[text]).await?;
+        Ok(sent.pop().expect("one for each text"))
+    }
+
+    /// Like [`Self::send`] for several texts, which keep their order; all are stored in one transaction.
+    ///
+    /// # Errors
+    /// As for [`Self::send`]; then none is stored.
+    pub async fn send_all(&self, to: &Username, texts: &[&str]) -> Result<Vec<Sent>, Error> {
+        let bodies = texts.iter().map(|text| content(text)).collect::<Result<_, _>>()?;
+        let pending = self.ask(|reply| Command::Send { to: to.clone(), bodies, reply }).await??;
+        let sent = |(message_id, progress)| Sent { message_id, progress, state: self.state.clone() };
+        Ok(pending.into_iter().map(sent).collect())
+    }
+
+    /// The safety number of oneself and somebody, by the keys that the server shows now.
+    ///
+    /// # Errors
+    /// [`Error::UnknownUser`], [`Error::Untrusted`], [`Error::Stopped`]. It waits for a connection.
+    pub async fn safety(&self, name: &Username) -> Result<SafetyNumber, Error> {
+        self.ask(|reply| Command::Safety { name: name.clone(), reply }).await?
+    }
+
+    /// The person has seen a message: it is not given again after the next start.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn shown(&self, message: &Message) -> Result<(), Error> {
+        self.commands.send(Command::Shown(message.position)).await.map_err(|_| self.why_stopped())
+    }
+
+    /// Ends the client: what was decided is stored, the connection is closed. The profile is free afterwards.
+    pub async fn stop(self) {
+        let (reply, stopped) = oneshot::channel();
+        if self.commands.send(Command::Stop(reply)).await.is_ok() {
+            // An error means that it has ended already.
+            let _ = stopped.await;
+        }
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| self.why_stopped())?;
+        answer.await.map_err(|_| self.why_stopped())
+    }
+
+    fn why_stopped(&self) -> Error {
+        stop_reason(&self.state)
+    }
+}
+
+/// The JSON of a text. With its escapes it can be longer than the text.
+fn content(text: &str) -> Result<Vec<u8>, Error> {
+    let json = serde_json::json!({ "kind": "text", "text": text }).to_string();
+    if text.len() > MAX_TEXT || json.len() > MAX_TEXT + MAX_TEXT / 8 {
+        return Err(Error::TooLong(text.len()));
+    }
+    Ok(json.into_bytes())
+}
+
+fn stop_reason(state: &watch::Receiver<State>) -> Error {
+    match &*state.borrow() {
+        State::Stopped(error) => error.clone(),
+        _ => Error::Stopped,
+    }
+}
+
+impl Events {
+    /// The next event; `None` when the client has ended.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+}
+
+impl Sent {
+    /// The message's id.
+    pub fn message_id(&self) -> MessageId {
+        self.message_id
+    }
+
+    /// Waits for the first status.
+    ///
+    /// # Errors
+    /// [`Error::GivenUp`], [`Error::UnknownUser`], [`Error::Untrusted`], [`Error::NobodyToSendTo`]: it will not be sent.
+    /// Any other: the client has ended, and the message lies in the outbox for the next one.
+    pub async fn first_status(&mut self) -> Result<Status, Error> {
+        let done = self.progress.wait_for(|p| matches!(p, Progress::Reached(_) | Progress::Failed(_))).await;
+        match done.map_err(|_| stop_reason(&self.state))?.clone() {
+            Progress::Reached(status) => Ok(status),
+            Progress::Failed(error) => Err(error),
+            Progress::Waiting | Progress::Held(_) => unreachable!("waited for something else"),
+        }
+    }
+
+    /// Waits until a device of the addressee has it, or it has expired.
+    ///
+    /// # Errors
+    /// As for [`Self::first_status`].
+    pub async fn last_status(&mut self) -> Result<Status, Error> {
+        let last = |p: &Progress| matches!(p, Progress::Reached(Status::Delivered | Status::Expired) | Progress::Failed(_));
+        let done = self.progress.wait_for(last).await;
+        match done.map_err(|_| stop_reason(&self.state))?.clone() {
+            Progress::Failed(error) => Err(error),
+            Progress::Reached(status) => Ok(status),
+            Progress::Waiting | Progress::Held(_) => unreachable!("waited for something else"),
+        }
+    }
+
+    /// Why the server makes it wait, if it said so.
+    pub fn held_by(&self) -> Option<ErrorCode> {
+        match &*self.progress.borrow() {
+            Progress::Held(code) => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+/// The safety number by the keys that are pinned in a profile, without asking the server; `None` when the name was never
+/// looked up.
+///
+/// # Errors
+/// [`Error::Profile`].
+pub fn pinned_safety(profile: &Profile, name: &Username) -> Result<Option<SafetyNumber>, Error> {
+    let account = profile.account()?;
+    let (me, them) = (profile.person(&account.username)?, profile.person(name)?);
+    Ok(me.zip(them).map(|(me, them)| {
+        SafetyNumber::of((&account.username, me.chain().aik()), (name, them.chain().aik()))
+    }))
+}

@@ -1,0 +1,260 @@
+//! From the wire to the profile, and in order to the person (protocol section 4, steps 1 to 12).
+
+use std::collections::HashSet;
+
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
+use sealwire_e2ee::manifest::SenderKey;
+use sealwire_e2ee::{ContentType, Lane, NoSenderKey, OpenError, Opened, Receiver, WrapKey, open};
+use sealwire_protocol::frames::{ClientFrame, Delivered, Request};
+use sealwire_protocol::ids::{DeviceId, Kid, MessageId, Username};
+
+use super::core::Core;
+use super::{Alarm, Event, Message, parallel};
+use crate::chain::{self, Link};
+use crate::convert::envelope;
+use crate::display::{Display, Shown};
+use crate::error::Error;
+use crate::profile::{Account, Body, Incoming, Received};
+
+/// An envelope with what the checks need to know, so that they can run anywhere.
+struct Desk<'a> {
+    account: &'a Account,
+    dwk: &'a WrapKey,
+    frame: Delivered,
+    seen: bool,
+    sender: Result<SenderKey, NoSenderKey>,
+}
+
+impl Receiver for Desk<'_> {
+    fn username(&self) -> &Username {
+        &self.account.username
+    }
+
+    fn device(&self) -> &DeviceId {
+        &self.account.device
+    }
+
+    fn wrap_key(&self, kid: &Kid) -> Option<&WrapKey> {
+        Some(self.dwk).filter(|key| key.kid() == kid)
+    }
+
+    fn sender_key(&self, _from: &Username, _device: &DeviceId, _timestamp: u64) -> Result<SenderKey, NoSenderKey> {
+        self.sender.clone()
+    }
+
+    fn has_seen(&self, _from_device: &DeviceId, _message_id: &MessageId) -> bool {
+        self.seen
+    }
+}
+
+impl Core {
+    /// Opens and stores what was delivered, in one transaction, then acknowledges it.
+    pub(super) fn take_inbox(&mut self) -> Result<(), Error> {
+        let frames = std::mem::take(&mut self.inbox);
+        let Some(seq) = frames.iter().map(|frame| frame.seq).max() else { return Ok(()) };
+        self.take_in(frames, &[], |_| false)?;
+        self.out.push_back(ClientFrame::from(Request::Ack(seq)).to_json());
+        Ok(())
+    }
+
+    /// The keys of a name are as fresh as can be: decides on what waited for them.
+    pub(super) fn retry_deferred(&mut self, name: &Username) -> Result<(), Error> {
+        let (these, others) = std::mem::take(&mut self.deferred).into_iter().partition(|(_, frame)| frame.from == *name);
+        self.deferred = others;
+        let (positions, frames): (Vec<_>, Vec<_>) = Vec::<(i64, Delivered)>::into_iter(these).unzip();
+        self.take_in(frames, &positions, |from| from == name)
+    }
+
+    fn take_in(
+        &mut self,
+        frames: Vec<Delivered>,
+        done: &[i64],
+        looked_up: impl Fn(&Username) -> bool,
+    ) -> Result<(), Error> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let time = self.time();
+        let mut desks = Vec::with_capacity(frames.len());
+        for frame in frames {
+            let looked_up = looked_up(&frame.from);
+            self.load_person(&frame.from)?;
+            let seen = self.profile.has_seen(&frame.from_device, &frame.message_id)?;
+            let sender = self.sender(&frame, looked_up);
+            desks.push((frame, seen, sender));
+        }
+        let (account, dwk) = (&self.account, &self.keys.dwk);
+        let desks: Vec<_> =
+            desks.into_iter().map(|(frame, seen, sender)| Desk { account, dwk, frame, seen, sender }).collect();
+        let outcomes = parallel::map(&desks, |desk| {
+            open(&mut UnwrapErr(SysRng), desk, Lane::Message, time, &envelope(&desk.frame))
+        });
+        let frames: Vec<_> = desks.into_iter().map(|desk| desk.frame).collect();
+        self.store(frames, outcomes, done)
+    }
+
+    /// Step 3. Behind an envelope that waits, all later ones of the same name wait, so that their order holds.
+    fn sender(&self, frame: &Delivered, looked_up: bool) -> Result<SenderKey, NoSenderKey> {
+        if !looked_up && self.deferred.iter().any(|(_, waiting)| waiting.from == frame.from) {
+            return Err(NoSenderKey::Undecided);
+        }
+        let person = self.people.get(&frame.from);
+        let key = person.and_then(|person| person.chain().sender_key(&frame.from_device, frame.timestamp));
+        key.ok_or(if looked_up { NoSenderKey::Unknown } else { NoSenderKey::Undecided })
+    }
+
+    fn store(
+        &mut self,
+        frames: Vec<Delivered>,
+        outcomes: Vec<Result<Opened, OpenError>>,
+        done: &[i64],
+    ) -> Result<(), Error> {
+        let mut in_this_batch = HashSet::new();
+        let mut incoming = Vec::new();
+        let mut beliefs = Vec::new();
+        for (frame, outcome) in frames.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(opened) => {
+                    let payload = &opened.payload;
+                    if in_this_batch.insert((frame.from_device, frame.message_id)) {
+                        beliefs.push((frame.from.clone(), frame.to.clone(), payload.self_manifest, payload.peer_manifest));
+                        incoming.push(accepted(&frame, &opened));
+                    }
+                }
+                Err(OpenError::Replay) => {}
+                Err(error) if error.is_for_later() => incoming.push(Incoming::Deferred(Box::new(frame))),
+                Err(error) => incoming.push(failed(&frame, &error.to_string())),
+            }
+        }
+        let positions = self.profile.take_in(&incoming, done)?;
+        let deferred = incoming.iter().any(|one| matches!(one, Incoming::Deferred(_)));
+        let mut positions = positions.into_iter();
+        for one in incoming {
+            match one {
+                Incoming::Opened(received) => {
+                    let position = positions.next().expect("one position for each message");
+                    self.check_chain(&received)?;
+                    self.display(position, *received)?;
+                }
+                Incoming::Failed { .. } => self.tell_unreadable(&one),
+                // What has been looked up and still waits, waits for its time.
+                Incoming::Deferred(frame) if done.is_empty() => self.lookups.want(&frame.from),
+                Incoming::Deferred(_) => {}
+            }
+        }
+        if deferred {
+            self.deferred = self.profile.deferred()?;
+        }
+        for (from, to, self_manifest, peer_manifest) in beliefs {
+            self.check_belief(&from, &from, self_manifest)?;
+            self.check_belief(&from, &to, peer_manifest)?;
+        }
+        Ok(())
+    }
+
+    fn check_chain(&mut self, received: &Received) -> Result<(), Error> {
+        let (device, counter) = (&received.from_device, received.link.counter);
+        let around = self.profile.neighbours(device, &received.to, counter)?;
+        if let Some(fork) = chain::check(&received.link, &around) {
+            self.alarm(Alarm::Fork { from: received.from.clone(), counter, fork });
+        }
+        Ok(())
+    }
+
+    /// Puts a message into its place in the order that the person sees.
+    pub(super) fn display(&mut self, position: i64, received: Received) -> Result<(), Error> {
+        if !self.listening {
+            return Ok(());
+        }
+        let key = (received.from_device, received.to.clone());
+        if !self.displays.contains_key(&key) {
+            let next = self.profile.next_to_show(&key.0, &key.1)?;
+            self.displays.insert(key.clone(), Display::new(next));
+        }
+        let display = self.displays.get_mut(&key).expect("inserted where it was missing");
+        display.arrived(received.link.counter, (position, received));
+        Ok(())
+    }
+
+    /// Tells all that can be shown now. Control is not for the person, and counts as shown.
+    pub(super) fn show(&mut self) -> Result<(), Error> {
+        let mut control = Vec::new();
+        let mut events = Vec::new();
+        for ((_, to), display) in &mut self.displays {
+            let mut gap = None;
+            for shown in display.ready(self.now.ticks) {
+                match shown {
+                    Shown::Gap(counters) => gap = Some(counters),
+                    Shown::Message((position, received)) => {
+                        if let Some(counters) = gap.take() {
+                            events.push(Event::Missing { from: received.from.clone(), to: to.clone(), counters });
+                        }
+                        match message(position, received) {
+                            Some(message) => events.push(Event::Message(message)),
+                            None => control.push(position),
+                        }
+                    }
+                }
+            }
+        }
+        events.into_iter().for_each(|event| self.tell(event));
+        if !control.is_empty() {
+            self.profile.mark_shown(&control)?;
+        }
+        Ok(())
+    }
+}
+
+fn accepted(frame: &Delivered, opened: &Opened) -> Incoming {
+    let payload = &opened.payload;
+    if i64::try_from(payload.counter).is_err() {
+        return failed(frame, "a counter that nobody can have reached");
+    }
+    Incoming::Opened(Box::new(Received {
+        from: frame.from.clone(),
+        from_device: frame.from_device,
+        to: frame.to.clone(),
+        link: Link { counter: payload.counter, previous: payload.previous, message_id: frame.message_id },
+        timestamp: frame.timestamp,
+        is_content: payload.content_type == ContentType::Content,
+        body: Body(payload.body.clone()),
+        from_removed_device: matches!(opened.sender, SenderKey::Removed(_)),
+    }))
+}
+
+fn failed(frame: &Delivered, reason: &str) -> Incoming {
+    Incoming::Failed {
+        from: frame.from.clone(),
+        from_device: frame.from_device,
+        message_id: frame.message_id,
+        timestamp: frame.timestamp,
+        reason: reason.to_owned(),
+    }
+}
+
+/// What the person sees of a message; `None` of control.
+fn message(position: i64, received: Received) -> Option<Message> {
+    let text = received.is_content.then(|| text(&received.body.0))?;
+    Some(Message {
+        position,
+        from: received.from,
+        from_device: received.from_device,
+        to: received.to,
+        message_id: received.link.message_id,
+        counter: received.link.counter,
+        timestamp: received.timestamp,
+        text,
+        from_removed_device: received.from_removed_device,
+    })
+}
+
+fn text(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(tag = "kind", rename_all = "lowercase")]
+    enum Content {
+        Text { text: String },
+    }
+
+    serde_json::from_slice(body).ok().map(|Content::Text { text }| text)
+}

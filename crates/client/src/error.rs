@@ -1,0 +1,76 @@
+//! What can go wrong, in words for the person who is to do something about it.
+
+use std::time::Duration;
+
+use sealwire_protocol::ErrorCode;
+use sealwire_protocol::ids::Username;
+
+use crate::handshake::ChallengeError;
+use crate::pins::PinError;
+use crate::profile::ProfileError;
+
+/// Why something could not be done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The profile on this machine.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The server could not be reached, or did not stay; trying again later may help.
+    #[error("{0}")]
+    Connect(String),
+    /// The server asks to come back later.
+    #[error("the server takes no connections now; it asks to come back in {} s", .0.as_secs())]
+    Busy(Duration),
+    /// The server refused a request for good.
+    #[error("the server refused: {message} ({code})")]
+    Refused {
+        /// Its code.
+        code: ErrorCode,
+        /// Its text.
+        message: String,
+    },
+    /// The server ended the connection and wants no other one.
+    #[error("{0}")]
+    Closed(String),
+    /// The server's challenge must not be answered.
+    #[error("{0}; nothing was signed")]
+    Challenge(#[from] ChallengeError),
+    /// Somebody's keys are not what they were: this may be an attack.
+    #[error("security: {reason} ({name}); nothing is sent to {name}")]
+    Untrusted {
+        /// Whose keys.
+        name: Username,
+        /// What is wrong with them.
+        reason: PinError,
+    },
+    /// Nobody has this name.
+    #[error("nobody on this server is called {0}")]
+    UnknownUser(Username),
+    /// The addressee has no device that could receive; for oneself: none but this one.
+    #[error("{0} has no other device that could receive it")]
+    NobodyToSendTo(Username),
+    /// A text that does not fit into a message.
+    #[error("a text of {0} bytes is too long for one message; at most {MAX_TEXT} bytes fit")]
+    TooLong(usize),
+    /// The message was refused and given up.
+    #[error("the message was given up: {message} ({code})")]
+    GivenUp {
+        /// The server's code.
+        code: ErrorCode,
+        /// The server's text.
+        message: String,
+    },
+    /// The client has been stopped.
+    #[error("the client has been stopped")]
+    Stopped,
+}
+
+/// The longest text of a message, in bytes: sealed for 64 devices it still fits into a frame.
+pub const MAX_TEXT: usize = 512 * 1024;
+
+impl Error {
+    /// Whether trying again later, with nothing changed, can help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Busy(_))
+    }
+}

@@ -1,0 +1,12 @@
+//! The envelope from outside: what opens, what does not, and in which words.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+mod attacks;
+mod chains;
+mod companion;
+mod flips;
+mod keys;
+mod people;
+mod properties;
+mod vector;

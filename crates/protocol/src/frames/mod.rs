@@ -1,0 +1,33 @@
+//! Frames: one JSON object each, with a string field `type` (protocol sections 1, 5 and 6).
+//!
+//! What a client sends is read by [`ClientFrame::parse`], which refuses whatever is not in the protocol. What a server
+//! sends is read by [`ServerFrame`], which passes over fields that it does not know. A delivered message is written by
+//! [`Delivery`], which builds the part that all devices share only once.
+
+mod client;
+mod deliver;
+mod keys;
+mod parse;
+mod server;
+
+pub use client::{Auth, ClientFrame, Heartbeat, KeyQuery, Message, Recipient, Register, Request, Wrapped};
+pub use deliver::{Delivery, Shared};
+pub use keys::{DeviceWrap, ManifestDeviceFrame, ManifestFrame, WrapFrame};
+pub use parse::FrameError;
+pub use server::{
+    Challenge, Delivered, DeliveredRecipient, ErrorFrame, HeartbeatAnswer, Keys, Queue, Reconnect, ServerFrame,
+    Session, SessionLimits, Status, StatusFrame,
+};
+
+/// Longest `id` of a request, in bytes.
+pub const MAX_REQUEST_ID: usize = 64;
+/// Most recipients of a message.
+pub const MAX_RECIPIENTS: usize = 64;
+/// Length of an RSA-4096 signature or wrapped key, in bytes.
+pub const RSA_BYTES: usize = 512;
+/// Length of an AES-GCM nonce, in bytes.
+pub const IV_BYTES: usize = 12;
+/// The WebSocket subprotocol.
+pub const SUBPROTOCOL: &str = "sealwire.v1";
+/// The longest frame in either direction, in bytes.
+pub const MAX_FRAME: usize = 1024 * 1024;

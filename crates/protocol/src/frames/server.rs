@@ -1,0 +1,251 @@
+//! What a server sends.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::keys::{DeviceWrap, ManifestFrame};
+use crate::base64::{Array, Blob};
+use crate::codes::ErrorCode;
+use crate::ids::{DeviceId, Kid, MessageId, Username};
+
+/// A frame from the server. Reading passes over unknown fields; an unknown type is [`ServerFrame::Unknown`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum ServerFrame {
+    /// To be answered within its time.
+    Challenge(Challenge),
+    /// The log-in was accepted.
+    Session(Box<Session>),
+    /// A message for this device.
+    Message(Box<Delivered>),
+    /// What became of messages that this device sent.
+    Status(StatusFrame),
+    /// A request was refused.
+    Error(Box<ErrorFrame>),
+    /// Answer to a heartbeat.
+    Heartbeat(HeartbeatAnswer),
+    /// Somebody's keys.
+    Keys(Box<Keys>),
+    /// The backlog has been sent.
+    Queue(Queue),
+    /// The node is about to go.
+    Reconnect(Reconnect),
+    /// A type of a later version.
+    #[serde(other, skip_serializing)]
+    Unknown,
+}
+
+impl ServerFrame {
+    /// Writes the frame.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("frames have string keys and no failing Serialize")
+    }
+}
+
+/// `challenge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Challenge {
+    /// Of the request, if one asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Protocol version, 1.
+    pub v: u8,
+    /// The origin that the server believes it is reached by.
+    pub origin: String,
+    /// Names the connection.
+    pub channel_id: Array<16>,
+    /// Fresh random bytes.
+    pub nonce: Array<32>,
+    /// Milliseconds since 1970.
+    pub server_time: u64,
+    /// Milliseconds since 1970.
+    pub expires_at: u64,
+}
+
+/// `session`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// Of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Names the session.
+    pub session_id: Array<16>,
+    /// Who is logged in.
+    pub username: Username,
+    /// With which device.
+    pub device_id: DeviceId,
+    /// Milliseconds since 1970.
+    pub expires_at: u64,
+    /// Messages waiting in the mailbox.
+    pub queued: u64,
+    /// Informative.
+    pub limits: SessionLimits,
+}
+
+/// Limits that a client may want to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionLimits {
+    /// Messages of one user in any 60 s; 0 is no limit.
+    pub messages_per_minute: u32,
+    /// Frames of a connection in a second; 0 is no limit.
+    pub frames_per_second: u32,
+    /// Bytes of a frame.
+    pub frame_bytes: usize,
+    /// Messages in flight to a device.
+    pub window_messages: usize,
+    /// Messages in a mailbox.
+    pub mailbox_messages: u64,
+    /// Key look-ups in a minute; 0 is no limit.
+    pub key_lookups_per_minute: u32,
+}
+
+/// `message` as a device receives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivered {
+    /// Counts the messages of this connection from 1.
+    pub seq: u64,
+    /// Who sent it.
+    pub from: Username,
+    /// From which device.
+    pub from_device: DeviceId,
+    /// Names the message for ever.
+    pub message_id: MessageId,
+    /// Whom it is for.
+    pub to: Username,
+    /// Commitment, ciphertext and tag.
+    pub encrypted_message: Blob,
+    /// Nonce of AES-GCM.
+    pub iv: Array<12>,
+    /// Milliseconds since 1970.
+    pub timestamp: u64,
+    /// RSA-PSS by the sending device.
+    pub signature: Blob,
+    /// 1.
+    pub suite: u8,
+    /// In the order of the envelope.
+    pub recipients: Vec<DeliveredRecipient>,
+    /// This device's wrapped key.
+    pub encrypted_key: Blob,
+}
+
+/// A device that a delivered message is sealed for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveredRecipient {
+    /// Whose device.
+    pub u: Username,
+    /// Which device.
+    pub d: DeviceId,
+    /// Id of the wrap key.
+    pub k: Kid,
+    /// SHA-256 of the wrapped key.
+    pub h: Array<32>,
+}
+
+/// What has become of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The store holds it.
+    Queued,
+    /// A device of the addressee has it.
+    Delivered,
+    /// It was not fetched in time.
+    Expired,
+}
+
+/// `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusFrame {
+    /// What has become of them.
+    pub status: Status,
+    /// Of which messages.
+    pub message_ids: Vec<MessageId>,
+    /// Milliseconds since 1970.
+    pub at: u64,
+}
+
+/// `error`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorFrame {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people; repeats nothing that the peer sent.
+    pub message: String,
+    /// Of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Of the message that was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<MessageId>,
+    /// When trying again makes sense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// With `stale_devices`: the devices of both sides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<BTreeMap<Username, Vec<DeviceWrap>>>,
+}
+
+impl ErrorFrame {
+    /// An error with a code and a text.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), id: None, message_id: None, retry_after_ms: None, devices: None }
+    }
+}
+
+/// `heartbeat` from the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeartbeatAnswer {
+    /// Of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// As the client sent it.
+    pub timestamp: u64,
+    /// Milliseconds since 1970.
+    pub server_time: u64,
+}
+
+/// `keys` from the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Keys {
+    /// Of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Whose keys.
+    pub username: Username,
+    /// SPKI DER of the account identity key.
+    pub aik: Blob,
+    /// Oldest first.
+    pub manifests: Vec<ManifestFrame>,
+    /// There are later manifests than these.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+    /// The devices of the newest manifest that can receive now.
+    pub devices: Vec<DeviceWrap>,
+}
+
+/// `queue`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// True: the backlog has been sent.
+    pub empty: bool,
+    /// Copies that this device lost because its mailbox was full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<u64>,
+}
+
+/// `reconnect`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reconnect {
+    /// How long to wait before coming back, in milliseconds.
+    pub after_ms: u64,
+}

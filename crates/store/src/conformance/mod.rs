@@ -1,0 +1,85 @@
+//! What every store must do, as checks that run on any of them.
+//!
+//! ```text
+//! mod memory {
+//!     sealwire_store::conformance::suite!(((), MemoryStore::new()));
+//! }
+//! ```
+//!
+//! The expression is evaluated for each check and gives a guard and an empty store; the store is dropped first. Each check
+//! takes one sentence of the contract of [`Accounts`](crate::Accounts) or [`Mailboxes`](crate::Mailboxes), which says what
+//! it means. A check panics when the store breaks it. Durability is not tested here: it takes a machine to lose its power.
+
+mod accounts;
+mod fixtures;
+mod mailboxes;
+mod order;
+mod together;
+mod usage;
+
+pub use accounts::*;
+pub use fixtures::{device, message, name};
+pub use mailboxes::*;
+pub use order::*;
+pub use together::*;
+pub use usage::*;
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_suite {
+    ($open:expr) => {
+        $crate::conformance_suite! {
+            @check $open;
+            an_account_comes_back_as_it_was_made
+            an_unknown_name_has_no_account_and_no_manifests
+            a_name_is_given_once
+            a_device_id_belongs_to_one_account
+            a_refused_account_leaves_nothing_behind
+            manifests_begin_after_since_and_end_at_the_limit
+            a_device_is_seen_at_the_latest_time_given
+            an_unknown_device_that_was_seen_is_no_error
+            a_mailbox_is_ordered_by_order
+            equal_orders_are_ordered_by_message_id
+            late_mail_with_a_lower_order_comes_first
+            the_front_passes_over_what_is_excepted
+            the_front_ends_at_max_messages
+            the_front_ends_at_max_bytes
+            more_is_said_only_of_what_was_not_passed_over
+            mail_comes_back_as_it_was_appended
+            a_mailbox_shows_only_its_own_mail
+            a_repeat_changes_nothing_and_says_so
+            a_repeat_with_other_content_gets_the_held_fingerprint
+            one_message_for_two_devices_is_no_repeat
+            one_id_from_two_devices_names_two_messages
+            a_row_that_fails_fails_alone
+            removal_takes_what_it_names
+            removing_what_is_not_there_is_no_error
+            appends_come_before_removals
+            what_was_removed_can_be_appended_again
+            an_empty_batch_does_nothing
+            find_names_every_holder
+            the_highest_order_is_of_any_mailbox
+            usage_counts_messages_and_bytes
+            usage_follows_appends_and_removals
+            own_copies_are_not_a_senders_share
+            a_repeat_and_a_failure_take_no_room
+            missed_copies_are_counted_until_forgotten
+            forgetting_more_than_was_missed_leaves_none
+            tasks_see_what_other_tasks_have_written
+            of_many_who_want_one_name_one_gets_it
+            of_many_equal_appends_one_is_stored
+        }
+    };
+    (@check $open:expr; $($check:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                let (_guard, store) = $open;
+                $crate::conformance::$check(::std::sync::Arc::new(store)).await;
+            }
+        )+
+    };
+}
+
+/// Expands into a test for each check, given an expression that makes a guard and an empty store.
+pub use crate::conformance_suite as suite;

@@ -1,0 +1,189 @@
+//! The mail of devices that are away.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sealwire_protocol::{DeviceId, MessageId, Username};
+
+use crate::StoreError;
+
+/// One queue of undelivered messages per device.
+///
+/// # Contract
+/// * [`execute`](Mailboxes::execute) returns only when everything that it reports would survive the loss of power.
+/// * A mailbox is ordered by [`Mail::order`], equal ones by message id. It is always read from the front.
+/// * A copy is known by ([device](Mail::device), [sending device](MailKey::from_device), [message](MailKey::message_id)).
+///   Appending it again while it is held changes nothing and says so.
+/// * Removal names messages, never a range, so mail that arrives late and sorts early is not removed unseen.
+/// * Nothing is ever dropped to make room: limits are the caller's, by [`usage`](Mailboxes::usage).
+/// * A read that begins after a write has returned sees it, from whatever task.
+#[async_trait]
+pub trait Mailboxes: Send + Sync + 'static {
+    /// Executes a batch and makes it durable as a whole (one fsync, one transaction). Appends come first, then removals.
+    ///
+    /// # Errors
+    /// On an error nothing is promised: parts of the batch may be there. Appending and removing again is always safe.
+    async fn execute(&self, batch: Batch) -> Result<BatchOutcome, StoreError>;
+
+    /// The first messages of a mailbox in order, passing over those in `except`: at most `max_messages`, and no
+    /// further ones once `max_bytes` of [`Mail::size`] are reached (one message comes however large it is).
+    async fn front(
+        &self,
+        device: &DeviceId,
+        except: HashSet<MailKey>,
+        max_messages: usize,
+        max_bytes: usize,
+    ) -> Result<Front, StoreError>;
+
+    /// The copies of one message that any mailbox holds.
+    async fn find(&self, key: &MailKey) -> Result<Vec<Held>, StoreError>;
+
+    /// How full a mailbox is, and how much of it is from one sender.
+    async fn usage(&self, device: &DeviceId, from: &Username) -> Result<Usage, StoreError>;
+
+    /// How many copies this device has lost because its mailbox was full, since [`forget_missed`](Mailboxes::forget_missed).
+    async fn missed(&self, device: &DeviceId) -> Result<u64, StoreError>;
+
+    /// Takes `count` off [`missed`](Mailboxes::missed): the device has been told.
+    async fn forget_missed(&self, device: &DeviceId, count: u64) -> Result<(), StoreError>;
+
+    /// The highest [`Mail::order`] that any mailbox holds, or 0: a clock that was set back must not sort new mail
+    /// before old.
+    async fn highest_order(&self) -> Result<u64, StoreError>;
+}
+
+/// What names a message, whichever device its copies are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MailKey {
+    /// The device that sent it.
+    pub from_device: DeviceId,
+    /// The id that this device gave it.
+    pub message_id: MessageId,
+}
+
+/// Tells the same message from another one under the same id. Not a cryptographic hash: a sender can only fool itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint {
+    /// Of timestamp, addressee and recipients.
+    pub header: u64,
+    /// Of the sealed bytes.
+    pub content: u64,
+}
+
+/// One device's copy of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Whose mailbox it belongs in.
+    pub device: DeviceId,
+    /// The message.
+    pub key: MailKey,
+    /// Who sent it.
+    pub from: Username,
+    /// Whether the copy is for another device of the sender, so that it does not count as one sender's share.
+    pub own: bool,
+    /// The ordering key that the sender's session gave on acceptance; strictly rising there. At most
+    /// [`MAX_ORDER`](Self::MAX_ORDER).
+    pub order: u64,
+    /// When it was accepted, milliseconds since 1970.
+    pub accepted_at: u64,
+    /// To recognise a repeat.
+    pub fingerprint: Fingerprint,
+    /// What all copies have in common. Opaque here; one buffer, however many copies.
+    pub shared: Bytes,
+    /// This device's own part (its wrapped key). Opaque here.
+    pub wrap: Bytes,
+}
+
+impl Mail {
+    /// The highest order that a store can hold: databases count in signed integers of 64 bits. An append beyond it is
+    /// [`Failed`](Appended::Failed).
+    pub const MAX_ORDER: u64 = i64::MAX as u64;
+
+    /// What the copy counts for in limits, in bytes.
+    pub fn size(&self) -> usize {
+        self.shared.len() + self.wrap.len()
+    }
+}
+
+/// Changes that become durable together.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Copies to add.
+    pub appends: Vec<Mail>,
+    /// Copies to take out.
+    pub removals: Vec<Removal>,
+    /// Devices that lose a copy because their mailbox is full, one entry each.
+    pub missed: Vec<DeviceId>,
+}
+
+/// A copy to take out of a mailbox. One that is not there is no error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Removal {
+    /// Whose mailbox.
+    pub device: DeviceId,
+    /// Which message.
+    pub key: MailKey,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchOutcome {
+    /// One for each append, in its order. No row's outcome stands for another's.
+    pub appended: Vec<Appended>,
+}
+
+/// What became of one append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// It is held now.
+    Stored,
+    /// The mailbox held this message already; nothing changed. The fingerprint is the held one's.
+    Repeat(Fingerprint),
+    /// It is not known to be held.
+    Failed,
+}
+
+/// The first messages of a mailbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Front {
+    /// In order.
+    pub mail: Vec<Mail>,
+    /// Whether the mailbox holds more than these and those passed over.
+    pub more: bool,
+}
+
+/// A copy that a mailbox holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Whose mailbox.
+    pub device: DeviceId,
+    /// To tell a repeat from a conflict.
+    pub fingerprint: Fingerprint,
+}
+
+/// How full a mailbox is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// All of it.
+    pub total: Place,
+    /// What is from the sender that was asked for, copies for one's own devices left out.
+    pub from_sender: Place,
+}
+
+/// A share of a mailbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes, by [`Mail::size`].
+    pub bytes: u64,
+}
+
+impl Place {
+    /// Counts one message of `bytes`.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+}

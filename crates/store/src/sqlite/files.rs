@@ -1,0 +1,161 @@
+//! The data directory: who may read it, who uses it, and what of it survives the loss of power.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::StoreError;
+
+/// The database in the data directory.
+pub(super) const DATABASE: &str = "sealwire.db";
+/// The database while it is being made.
+pub(super) const NEW_DATABASE: &str = "sealwire.db.new";
+const LOCK: &str = "sealwire.lock";
+/// A page of SQLite has 512 bytes or more, so no database is shorter.
+const SHORTEST: u64 = 512;
+
+/// A data directory that no other server uses while this value lives.
+#[derive(Debug)]
+pub(super) struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the directory if need be, readable by its owner only, and takes it into possession.
+    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+        create_durably(path).map_err(|error| cannot("create the data directory", path, &error))?;
+        let lock = path.join(LOCK);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock);
+        let file = file.map_err(|error| cannot("write in the data directory", path, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Open(format!(
+                "the data directory {} is locked: another sealwire server is using it. Stop that one, or give this one a \
+                 data directory of its own (--data-dir)",
+                path.display()
+            ))),
+            Err(TryLockError::Error(error)) => Err(cannot("lock the data directory", path, &error)),
+        }
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.path.join(DATABASE)
+    }
+
+    pub(super) fn new_database(&self) -> PathBuf {
+        self.path.join(NEW_DATABASE)
+    }
+
+    /// Whether there is a database, which is then writable and not cut off at once.
+    pub(super) fn has_database(&self) -> Result<bool, StoreError> {
+        let path = self.database();
+        match OpenOptions::new().read(true).write(true).open(&path).and_then(|file| file.metadata()) {
+            Ok(metadata) if metadata.len() < SHORTEST => Err(damaged(&path, "it is cut off after its first bytes")),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => self.refuse_orphans().map(|()| false),
+            Err(error) => Err(cannot("write the database", &path, &error)),
+        }
+    }
+
+    /// Makes durable what a process that was killed has written and not synced. SQLite takes a transaction at the end of the
+    /// log for committed if it is complete, wherever it lies; a repeat that is recognised by it is a promise.
+    pub(super) fn sync_what_is_there(&self) -> Result<(), StoreError> {
+        let database = self.database();
+        let sync = |path: &Path| match File::open(path).and_then(|file| file.sync_all()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(cannot("sync", path, &error)),
+            _ => Ok(()),
+        };
+        [with_suffix(&database, "-wal"), database, self.path.clone()].iter().try_for_each(|path| sync(path))
+    }
+
+    /// A new database next to the log of a lost one would be taken apart by it.
+    fn refuse_orphans(&self) -> Result<(), StoreError> {
+        let database = self.database();
+        let log = with_suffix(&database, "-wal");
+        if !log.exists() {
+            return Ok(());
+        }
+        Err(StoreError::Damaged(format!(
+            "{} is missing, but its log {} is there. Put the database back where it was; to start empty, move the log \
+             away",
+            database.display(),
+            log.display()
+        )))
+    }
+
+    /// Removes what a server that was stopped at its first start may have left, and makes the empty file that only its
+    /// owner may read; SQLite gives its own files the same mode.
+    pub(super) fn start_new_database(&self) -> Result<PathBuf, StoreError> {
+        let path = self.new_database();
+        for suffix in ["", "-journal", "-wal", "-shm"] {
+            remove_if_there(&with_suffix(&path, suffix)).map_err(|error| cannot("replace", &path, &error))?;
+        }
+        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
+        file.map_err(|error| cannot("create the database", &path, &error))?;
+        Ok(path)
+    }
+
+    /// Gives a database that is complete and closed its name: it is there as a whole or not at all.
+    pub(super) fn finish_new_database(&self) -> Result<(), StoreError> {
+        let (from, to) = (self.new_database(), self.database());
+        let finish = File::open(&from)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| fs::rename(&from, &to))
+            .and_then(|()| sync_directory(&self.path));
+        finish.map_err(|error| cannot("create the database", &to, &error))
+    }
+}
+
+/// The path with something added to its last component.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// An error about a file that is not what it should be, with what to do about it.
+pub(super) fn damaged(path: &Path, how: &str) -> StoreError {
+    StoreError::Damaged(format!(
+        "{} is no sound database: {how}. Restore it from a backup, or move it (with its -wal file) away to start empty",
+        path.display()
+    ))
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> StoreError {
+    let advice = match error.kind() {
+        ErrorKind::PermissionDenied => "Give the user that runs the server the right to write there",
+        ErrorKind::ReadOnlyFilesystem => {
+            "The file system is mounted read-only: mount it writable, or choose another data directory (--data-dir)"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Make room on the disk",
+        _ => "Check the path and the disk",
+    };
+    StoreError::Open(format!("cannot {what} {}: {error}. {advice}", path.display()))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a directory and those above it; each one's name is durable once its parent is synced.
+fn create_durably(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_durably(parent)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists || !path.is_dir() => Err(error),
+        _ => sync_directory(parent),
+    }
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}

@@ -1,0 +1,194 @@
+//! The embedded store of one node: a SQLite database in a data directory.
+//!
+//! One thread owns the connection that writes, another one a connection that reads: in WAL mode a reader sees the last
+//! commit without waiting for the one under way. A [`Batch`] is one transaction and one fsync; making batches of what
+//! arrives is the caller's.
+
+mod accounts;
+mod connection;
+mod error;
+mod files;
+mod mailboxes;
+mod row;
+mod schema;
+mod seen;
+#[cfg(test)]
+mod tests;
+mod usage;
+mod worker;
+mod writer;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use sealwire_protocol::{DeviceId, Username};
+
+use self::connection::Sync;
+use self::files::DataDir;
+use self::seen::Seen;
+use self::usage::Counters;
+use self::worker::Worker;
+use self::writer::Writer;
+use crate::{
+    Account, Accounts, Batch, BatchOutcome, Created, Front, Held, MailKey, Mailboxes, ManifestRecord, NewAccount,
+    StoreError, Usage,
+};
+
+/// Writes that may wait. Each can be a whole batch, and whoever makes batches has one under way at a time.
+const WAITING_WRITES: usize = 1024;
+/// Reads that may wait: a restart makes every device ask for its mail within seconds.
+const WAITING_READS: usize = 8192;
+
+/// Keeps everything in `sealwire.db` in a data directory.
+///
+/// Dropping it finishes what is queued, folds the log into the database, and frees the directory; it blocks for that
+/// long.
+pub struct SqliteStore {
+    counters: Arc<Mutex<Counters>>,
+    seen: Arc<Seen>,
+    // Dropped in this order: the writer's connection is the last one, and so folds the log in.
+    reader: Worker<Reader>,
+    writer: Worker<Writer>,
+    _dir: DataDir,
+}
+
+/// What the reading thread owns.
+struct Reader(Connection);
+
+impl worker::State for Reader {}
+
+impl SqliteStore {
+    /// Opens the store of a data directory. Makes both if they are not there, and brings an older schema up to date.
+    ///
+    /// Blocks; up to a second or so for a database of a few hundred megabytes, which is checked page by page.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when the directory is in use by another server, cannot be written, or was written by a newer
+    /// version; [`StoreError::Damaged`] when the database is not sound. The text says how to go on.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, Sync::Full)
+    }
+
+    /// Opens a store that does not keep the contract: nothing is synced. Shows that the test of the loss of power would
+    /// notice.
+    #[doc(hidden)]
+    pub fn open_without_sync(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, Sync::Off)
+    }
+
+    fn open_with(dir: &Path, sync: Sync) -> Result<Self, StoreError> {
+        let dir = DataDir::take(dir)?;
+        let writing = connection::open_writer(&dir, sync)?;
+        let reading = connection::open_reader(&dir)?;
+        let (counters, seen) = (Arc::<Mutex<Counters>>::default(), Arc::<Seen>::default());
+        let writer = Writer::new(writing, Arc::clone(&counters), Arc::clone(&seen));
+        let no_thread = |error| StoreError::Open(format!("cannot start a thread of the store: {error}"));
+        Ok(Self {
+            counters,
+            seen,
+            reader: Worker::start("store-reader", WAITING_READS, Reader(reading)).map_err(no_thread)?,
+            writer: Worker::start("store-writer", WAITING_WRITES, writer).map_err(no_thread)?,
+            _dir: dir,
+        })
+    }
+
+    async fn read<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.reader.run(move |Reader(connection)| job(connection).map_err(error::running)).await
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("dir", &self._dir).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Accounts for SqliteStore {
+    async fn create_account(&self, account: NewAccount) -> Result<Created, StoreError> {
+        self.writer.run(move |writer| writer.create_account(&account)).await
+    }
+
+    async fn account(&self, username: &Username) -> Result<Option<Account>, StoreError> {
+        let (username, seen) = (username.clone(), Arc::clone(&self.seen));
+        self.read(move |connection| {
+            loop {
+                let commits = seen.commits();
+                let mut account = accounts::read(connection, &username)?;
+                let devices = account.iter_mut().flat_map(|account| &mut account.devices);
+                if seen.overlay(commits, devices.map(|device| (&device.id, &mut device.last_seen))) {
+                    return Ok(account);
+                }
+            }
+        })
+        .await
+    }
+
+    async fn manifests(
+        &self,
+        username: &Username,
+        since: u64,
+        limit: usize,
+    ) -> Result<Vec<ManifestRecord>, StoreError> {
+        let username = username.clone();
+        self.read(move |connection| accounts::manifests(connection, &username, since, limit)).await
+    }
+
+    async fn device_seen(&self, device: &DeviceId, at: u64) -> Result<(), StoreError> {
+        self.seen.note(*device, at);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Mailboxes for SqliteStore {
+    async fn execute(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        self.writer.run(move |writer| writer.execute(&batch)).await
+    }
+
+    async fn front(
+        &self,
+        device: &DeviceId,
+        except: HashSet<MailKey>,
+        max_messages: usize,
+        max_bytes: usize,
+    ) -> Result<Front, StoreError> {
+        let device = *device;
+        self.read(move |connection| mailboxes::front(connection, &device, &except, max_messages, max_bytes)).await
+    }
+
+    async fn find(&self, key: &MailKey) -> Result<Vec<Held>, StoreError> {
+        let key = *key;
+        self.read(move |connection| mailboxes::find(connection, &key)).await
+    }
+
+    async fn usage(&self, device: &DeviceId, from: &Username) -> Result<Usage, StoreError> {
+        if let Some(usage) = self.counters.lock().usage(device, from) {
+            return Ok(usage);
+        }
+        let (device, from) = (*device, from.clone());
+        self.writer.run(move |writer| writer.usage(device, &from)).await
+    }
+
+    async fn missed(&self, device: &DeviceId) -> Result<u64, StoreError> {
+        let device = *device;
+        self.read(move |connection| mailboxes::missed(connection, &device)).await
+    }
+
+    async fn forget_missed(&self, device: &DeviceId, count: u64) -> Result<(), StoreError> {
+        let device = *device;
+        self.writer.run(move |writer| writer.forget_missed(&device, count)).await
+    }
+
+    async fn highest_order(&self) -> Result<u64, StoreError> {
+        self.read(|connection| mailboxes::highest_order(connection)).await
+    }
+}

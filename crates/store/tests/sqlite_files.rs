@@ -1,0 +1,267 @@
+//! The embedded store's files: what survives a clean end, who may read them, and what is said about files that cannot be
+//! used.
+#![expect(clippy::unwrap_used, reason = "a test stops where it finds something wrong")]
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use sealwire_protocol::Kid;
+use sealwire_store::conformance::{device, message, name};
+use sealwire_store::{
+    Accounts, Batch, Created, Fingerprint, Mail, MailKey, Mailboxes, ManifestRecord, NewAccount, SqliteStore,
+    StoreError, WrapRecord,
+};
+use tempfile::TempDir;
+
+fn account() -> NewAccount {
+    let document = Bytes::from_static(b"document");
+    NewAccount {
+        username: name("alice"),
+        aik: document.clone(),
+        manifest: ManifestRecord { version: 1, hash: [1; 32], document: document.clone() },
+        devices: vec![(device(1), document.clone())],
+        wrap: (device(1), WrapRecord { seq: 1, kid: Kid([2; 32]), document }),
+        created_at: 10,
+    }
+}
+
+fn mail(n: u64) -> Mail {
+    Mail {
+        device: device(1),
+        key: MailKey { from_device: device(2), message_id: message(n) },
+        from: name("bob"),
+        own: false,
+        order: n,
+        accepted_at: n,
+        fingerprint: Fingerprint { header: n, content: n },
+        shared: vec![7; 1_000].into(),
+        wrap: vec![8; 512].into(),
+    }
+}
+
+/// A directory with a database that holds an account and enough mail for many pages, cleanly closed.
+async fn used_directory() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fill(&SqliteStore::open(dir.path()).unwrap()).await;
+    dir
+}
+
+async fn fill(store: &SqliteStore) {
+    assert_eq!(store.create_account(account()).await.unwrap(), Created::Yes);
+    let batch = Batch { appends: (1..=100).map(mail).collect(), missed: vec![device(1)], ..Batch::default() };
+    store.execute(batch).await.unwrap();
+}
+
+fn database(dir: &TempDir) -> std::path::PathBuf {
+    dir.path().join("sealwire.db")
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o777
+}
+
+/// Opens and expects an error that names the directory and holds all of `words`.
+fn refused(dir: &Path, words: &[&str]) -> StoreError {
+    let error = SqliteStore::open(dir).expect_err("the store cannot be used");
+    let text = error.to_string();
+    assert!(text.contains(dir.to_str().unwrap()), "the path is missing: {text}");
+    words.iter().for_each(|word| assert!(text.contains(word), "{word:?} is missing: {text}"));
+    error
+}
+
+fn is_damaged(error: &StoreError) -> bool {
+    matches!(error, StoreError::Damaged(_))
+}
+
+#[tokio::test]
+async fn everything_survives_closing_and_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path()).unwrap();
+    fill(&store).await;
+    store.device_seen(&device(1), 5_000).await.unwrap();
+    let ask = async |store: &SqliteStore| {
+        (
+            store.account(&name("alice")).await.unwrap(),
+            store.manifests(&name("alice"), 0, 10).await.unwrap(),
+            store.front(&device(1), HashSet::new(), usize::MAX, usize::MAX).await.unwrap(),
+            store.usage(&device(1), &name("bob")).await.unwrap(),
+            store.missed(&device(1)).await.unwrap(),
+            store.highest_order().await.unwrap(),
+        )
+    };
+    let before = ask(&store).await;
+    assert_eq!(before.0.as_ref().unwrap().devices[0].last_seen, 5_000);
+    drop(store);
+    let store = SqliteStore::open(dir.path()).unwrap();
+    assert_eq!(ask(&store).await, before);
+    assert_eq!(store.create_account(account()).await.unwrap(), Created::Taken);
+}
+
+#[tokio::test]
+async fn directory_and_files_are_their_owners_only() {
+    let base = tempfile::tempdir().unwrap();
+    let dir = base.path().join("new").join("data");
+    let store = SqliteStore::open(&dir).unwrap();
+    fill(&store).await;
+    assert_eq!((mode(&dir), mode(dir.parent().unwrap())), (0o700, 0o700));
+    let files: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 4, "database, lock, log and its index: {files:?}");
+    files.iter().for_each(|file| assert_eq!(mode(file), 0o600, "{}", file.display()));
+}
+
+#[tokio::test]
+async fn a_clean_end_folds_the_log_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path()).unwrap();
+    fill(&store).await;
+    let log = dir.path().join("sealwire.db-wal");
+    assert!(fs::metadata(&log).unwrap().len() > 0);
+    drop(store);
+    assert!(!log.exists());
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_directory_is_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = SqliteStore::open(dir.path()).unwrap();
+    let error = refused(dir.path(), &["locked", "another sealwire server", "--data-dir"]);
+    assert!(matches!(error, StoreError::Open(_)));
+    fill(&first).await;
+    drop(first);
+    assert!(SqliteStore::open(dir.path()).is_ok());
+}
+
+#[tokio::test]
+async fn a_database_that_another_program_holds_is_named_as_locked() {
+    let dir = used_directory().await;
+    let other = Connection::open(database(&dir)).unwrap();
+    other.pragma_update(None, "locking_mode", "EXCLUSIVE").unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    refused(dir.path(), &["locked by another program", "Close"]);
+    drop(other);
+    assert!(SqliteStore::open(dir.path()).is_ok());
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(database(&dir), "Dear diary, ".repeat(1_000)).unwrap();
+    assert!(is_damaged(&refused(dir.path(), &["no sound database", "backup"])));
+}
+
+#[tokio::test]
+async fn a_database_that_was_cut_off_is_damaged_and_never_taken_for_a_new_one() {
+    for length in [0, 50, 511, 512, 4_096, 40_960] {
+        let dir = used_directory().await;
+        OpenOptions::new().write(true).open(database(&dir)).unwrap().set_len(length).unwrap();
+        assert!(is_damaged(&refused(dir.path(), &["no sound database", "backup"])), "cut at {length}");
+        assert_eq!(fs::metadata(database(&dir)).unwrap().len(), length, "and it is left as it is");
+    }
+}
+
+#[tokio::test]
+async fn a_database_with_a_page_of_noise_is_damaged() {
+    let dir = used_directory().await;
+    let file = OpenOptions::new().write(true).open(database(&dir)).unwrap();
+    file.write_all_at(&[0xa5; 4_096], 20 * 4_096).unwrap();
+    assert!(is_damaged(&refused(dir.path(), &["no sound database", "backup"])));
+}
+
+#[tokio::test]
+async fn the_log_of_a_lost_database_is_not_given_to_a_new_one() {
+    let dir = used_directory().await;
+    fs::rename(database(&dir), dir.path().join("sealwire.db-wal")).unwrap();
+    assert!(is_damaged(&refused(dir.path(), &["sealwire.db is missing", "sealwire.db-wal", "start empty"])));
+}
+
+#[tokio::test]
+async fn a_start_that_was_cut_short_begins_again() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("sealwire.db.new"), "half a page").unwrap();
+    fs::write(dir.path().join("sealwire.db.new-wal"), "noise").unwrap();
+    fill(&SqliteStore::open(dir.path()).unwrap()).await;
+    let left: HashSet<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, HashSet::from(["sealwire.db".into(), "sealwire.lock".into()]));
+}
+
+#[tokio::test]
+async fn a_newer_database_is_left_alone() {
+    let dir = used_directory().await;
+    Connection::open(database(&dir)).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let error = refused(dir.path(), &["newer sealwire", "version 99", "up to version 1", "backup"]);
+    assert!(matches!(error, StoreError::Open(_)));
+}
+
+#[tokio::test]
+async fn another_programs_database_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    Connection::open(database(&dir)).unwrap().execute_batch("CREATE TABLE recipes (name TEXT)").unwrap();
+    refused(dir.path(), &["another program", "--data-dir"]);
+}
+
+#[test]
+fn a_path_that_is_no_directory_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    File::create(dir.path().join("file")).unwrap();
+    refused(&dir.path().join("file"), &["data directory"]);
+    refused(&dir.path().join("file").join("data"), &["create the data directory"]);
+}
+
+/// Set in the process that has no privileges: the directory to be opened there.
+const UNPRIVILEGED: &str = "SEALWIRE_STORE_UNPRIVILEGED";
+
+/// Checks a directory as a user whom permissions stop. The superuser is not stopped, so it has a test of this program done
+/// again by another process that is nobody's.
+fn unprivileged(test: &str, dir: &Path, check: impl FnOnce(&Path)) {
+    let base = tempfile::tempdir().unwrap();
+    if fs::metadata(base.path()).unwrap().uid() != 0 {
+        return check(dir);
+    }
+    // The program may lie where nobody may go.
+    fs::set_permissions(base.path(), Permissions::from_mode(0o755)).unwrap();
+    let program = base.path().join("test");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut again = Command::new(program);
+    again.args(["--exact", test]).env(UNPRIVILEGED, dir).uid(65_534).gid(65_534).current_dir("/");
+    let output = again.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// A used directory with these permissions, for everybody; given back before it is removed.
+async fn with_modes(test: &str, directory: u32, database_file: u32, lock: u32, check: fn(&Path)) {
+    if let Some(dir) = std::env::var_os(UNPRIVILEGED) {
+        return check(Path::new(&dir));
+    }
+    let dir = used_directory().await;
+    let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    set(&database(&dir), database_file);
+    set(&dir.path().join("sealwire.lock"), lock);
+    set(dir.path(), directory);
+    unprivileged(test, dir.path(), check);
+    set(dir.path(), 0o700);
+}
+
+#[tokio::test]
+async fn a_database_that_may_only_be_read_is_named() {
+    let check = |dir: &Path| drop(refused(dir, &["cannot write the database", "sealwire.db", "right to write"]));
+    with_modes("a_database_that_may_only_be_read_is_named", 0o777, 0o444, 0o666, check).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_may_only_be_read_is_named() {
+    let check = |dir: &Path| drop(refused(dir, &["cannot be written", "right to write it and its directory"]));
+    with_modes("a_directory_that_may_only_be_read_is_named", 0o555, 0o666, 0o666, check).await;
+}
+
+#[tokio::test]
+async fn a_directory_whose_lock_may_only_be_read_is_named() {
+    let check = |dir: &Path| drop(refused(dir, &["cannot write in the data directory", "right to write"]));
+    with_modes("a_directory_whose_lock_may_only_be_read_is_named", 0o777, 0o666, 0o444, check).await;
+}

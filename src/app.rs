@@ -1,0 +1,153 @@
+//! The server as a whole: it names the store, binds the listener, starts the broker, serves, and leaves in order.
+
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::dev::ServerHandle;
+use sealwire_actors::{Broker, Settings, StartError};
+use sealwire_store::{MemoryStore, SqliteStore, Store, StoreError};
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    config::{Config, store::StoreKind},
+    http, next_steps, open_files,
+};
+
+/// Connections that the kernel holds until they are accepted; a rolling restart brings many at once.
+const BACKLOG: i32 = 1_024;
+
+/// How long the accepting thread has to let go of the listener.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What the drain may take above its limit before it counts as stuck.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Why the server could not start, or did not end well.
+#[derive(Debug, Error)]
+pub(crate) enum RunError {
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}. Another program may have the port; --listen names another one")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The store cannot be used.
+    #[error("cannot use the store in {}: {source}", directory.display())]
+    Store {
+        /// Its directory.
+        directory: PathBuf,
+        /// The store's reason.
+        source: StoreError,
+    },
+    /// The broker cannot start on what the store holds.
+    #[error("cannot start: {0}")]
+    Start(#[from] StartError),
+    /// The system refuses something that it always grants.
+    #[error("the system refuses: {0}")]
+    System(#[from] io::Error),
+    /// The HTTP server ended though nobody asked it to.
+    #[error("the HTTP server ended by itself")]
+    Ended,
+    /// A second signal came before the drain was done.
+    #[error("stopped by a second signal; what was promised is stored, what was not yet answered is sent again")]
+    Interrupted,
+    /// The drain did not end.
+    #[error("the drain took longer than server.drain_seconds")]
+    DrainTooLong,
+}
+
+/// Serves until a signal, then drains.
+///
+/// # Errors
+///
+/// See [`RunError`].
+pub(crate) async fn run(mut config: Config) -> Result<(), RunError> {
+    let mut signals = Signals::listen()?;
+    config.edge.max_connections = open_files::make_room(config.edge.max_connections);
+    let listener = bind(config.server.listen)?;
+    let address = listener.local_addr()?;
+    // A second handle on the same socket, to close it for everybody while the server still serves.
+    let door = listener.try_clone()?;
+    let broker = start_broker(&config).await?;
+    let server = http::serve(&config, broker.clone(), listener)?;
+    let handle = server.handle();
+    let mut served = actix_web::rt::spawn(server);
+    tracing::info!(%address, store = ?config.store.kind, "listening");
+    next_steps::print(&config, address);
+
+    tokio::select! {
+        () = signals.next() => {}
+        _ = &mut served => return Err(RunError::Ended),
+    }
+    tracing::info!(connections = broker.connections(), "draining");
+    let limit = Duration::from_secs(config.server.drain_seconds);
+    drain(leave(broker, &handle, door, limit), &mut signals, limit + GRACE).await
+}
+
+async fn start_broker(config: &Config) -> Result<Broker, RunError> {
+    let failed = |source| RunError::Store { directory: config.store.data_dir.clone(), source };
+    let store: Arc<dyn Store> = match config.store.kind {
+        StoreKind::Memory => Arc::new(MemoryStore::new()),
+        StoreKind::Sqlite => Arc::new(SqliteStore::open(&config.store.data_dir).map_err(failed)?),
+    };
+    let settings = Settings { limits: config.limits.clone(), timing: config.timing.clone() };
+    Ok(Broker::start(settings, store).await?)
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        rustix::net::listen(&listener, BACKLOG)?;
+        Ok(listener)
+    };
+    listen().map_err(|source| RunError::Listen { address, source })
+}
+
+/// Closes the listener, lets the broker drain, stops the server. Workers run until the broker is done: sessions live on
+/// them, and an idle worker that is told to stop takes along whatever still runs there.
+async fn leave(broker: Broker, handle: &ServerHandle, door: TcpListener, limit: Duration) {
+    handle.pause().await;
+    // The accepting thread answers before it has let go of the socket; closing it too early would only log an error.
+    tokio::time::sleep(PAUSE).await;
+    // Some systems do not shut a listening socket; then new connections wait until the process ends.
+    let _ = rustix::net::shutdown(&door, rustix::net::Shutdown::Both);
+    drop(door);
+    broker.drain(limit).await;
+    handle.stop(true).await;
+}
+
+/// Waits for `leaving`, at most `limit`, and no longer than to the next signal.
+async fn drain(leaving: impl Future<Output = ()>, signals: &mut Signals, limit: Duration) -> Result<(), RunError> {
+    tokio::select! {
+        done = tokio::time::timeout(limit, leaving) => done.map_err(|_| RunError::DrainTooLong),
+        () = signals.next() => Err(RunError::Interrupted),
+    }
+}
+
+/// The signals that ask the server to go.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

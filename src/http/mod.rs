@@ -1,0 +1,62 @@
+//! The HTTP edge: routes, health, and the checks in front of the upgrade. It knows no frame.
+
+pub(crate) mod address;
+mod admission;
+mod health;
+pub(crate) mod origin;
+mod refusal;
+mod upgrade;
+
+use std::{io, net::TcpListener, time::Duration};
+
+use actix_web::{App, HttpServer, dev::Server, middleware::DefaultHeaders, web};
+use sealwire_actors::Broker;
+
+use self::upgrade::Edge;
+use crate::config::Config;
+
+/// Connections beyond the maximum that a worker still accepts, to answer them with 503 and probes with the truth.
+const SPARE_CONNECTIONS: usize = 1_024;
+
+/// How long an idle HTTP connection is kept. WebSockets have their own heartbeat.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How long a peer may take to hear that its connection is closed.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Seconds that connections which outlive the drain have to send their last bytes.
+const LAST_BYTES: u64 = 1;
+
+/// Serves on `listener` until the returned server is stopped. Signals are the caller's.
+///
+/// # Errors
+///
+/// When the listener cannot be used.
+pub(crate) fn serve(config: &Config, broker: Broker, listener: TcpListener) -> io::Result<Server> {
+    let broker = web::Data::new(broker);
+    let edge = web::Data::new(Edge::new(config.server.clone(), config.edge.clone()));
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::clone(&broker))
+            .app_data(web::Data::clone(&edge))
+            .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")).add(("Cache-Control", "no-store")))
+            .route("/ws", web::get().to(upgrade::upgrade))
+            .route("/healthz", web::get().to(health::alive))
+            .route("/readyz", web::get().to(health::ready))
+            .route("/", web::get().to(health::about))
+            .default_service(web::to(health::nothing_here))
+    })
+    .workers(workers(config.server.workers))
+    .max_connections(config.edge.max_connections.saturating_add(SPARE_CONNECTIONS))
+    .client_request_timeout(Duration::from_secs(config.server.request_seconds))
+    .client_disconnect_timeout(GOODBYE)
+    .keep_alive(KEEP_ALIVE)
+    .shutdown_timeout(LAST_BYTES)
+    .disable_signals()
+    .listen(listener)?;
+    Ok(server.run())
+}
+
+fn workers(configured: usize) -> usize {
+    if configured > 0 { configured } else { std::thread::available_parallelism().map_or(1, usize::from) }
+}

@@ -1,0 +1,22 @@
+//! Log lines on standard error. No line holds what people write, nor who they are.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::log::{Format, Log};
+
+/// Starts logging for the whole process.
+///
+/// # Errors
+///
+/// When something in the process has started it before.
+pub(crate) fn init(log: &Log) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let filter = EnvFilter::builder().parse(log.level.directives())?;
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    match log.format {
+        Format::Text => lines.try_init(),
+        Format::Json => lines.json().flatten_event(true).try_init(),
+    }
+}
