@@ -33,6 +33,7 @@ fmt: ## format the Rust sources
 
 generate: ## write the generated regions of docs/ anew
 	$(CARGO) run --quiet --locked --package sealwire-protocol --example generate-docs
+	UPDATE_GENERATED=1 $(CARGO) test --quiet --locked --package sealwire generated
 
 setup: ## install what the tests need; quiet when all is there
 	@tools/setup

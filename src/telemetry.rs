@@ -12,7 +12,9 @@ use crate::config::log::{Format, Log};
 ///
 /// When something in the process has started it before.
 pub(crate) fn init(log: &Log) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let filter = EnvFilter::builder().parse(log.level.directives())?;
+    // A WebSocket's body ends with an error on purpose (actors/src/session/socket.rs), and actix logs each as a fault.
+    let filter =
+        EnvFilter::builder().parse(log.level.directives())?.add_directive("actix_http::h1::dispatcher=off".parse()?);
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     match log.format {

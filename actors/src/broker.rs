@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use actix::{Actor, Arbiter};
+use parking_lot::Mutex;
 use sealwire_store::{Store, StoreError};
 
 use crate::clock::Clock;
@@ -22,6 +23,8 @@ use crate::verify::{Verifier, stranger_key};
 
 /// How often a drain looks whether the spool has come to rest.
 const POLL: Duration = Duration::from_millis(5);
+/// How long an answer of the store to a health check stands, in milliseconds.
+const HEALTH_KEPT: u64 = 1_000;
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +71,7 @@ impl Broker {
             connections: AtomicUsize::new(0),
             greeting: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            store_health: Mutex::new(None),
             settings,
             clock,
             store,
@@ -106,15 +110,22 @@ impl Broker {
         self.node.connections.load(Ordering::Relaxed)
     }
 
-    /// Whether the store answers in time.
+    /// Whether the store answers in time. Asked at most once a second, however often a stranger does.
     pub async fn store_answers(&self) -> bool {
+        let now = self.node.clock.now().mono;
+        let known = self.node.store_health.lock().filter(|(asked, _)| now < asked + HEALTH_KEPT);
+        if let Some((_, answers)) = known {
+            return answers;
+        }
         let asked = tokio::time::timeout(self.node.settings.timing.store, self.node.store.highest_order()).await;
-        matches!(asked, Ok(Ok(_)))
+        let answers = matches!(asked, Ok(Ok(_)));
+        *self.node.store_health.lock() = Some((now, answers));
+        answers
     }
 
     /// Asks every client to come back later, stores what they have not acknowledged, and returns when all of it is
-    /// committed, or after `limit`.
-    pub async fn drain(&self, limit: Duration) {
+    /// committed, or after `limit`. False when the limit came first: what has a status is stored all the same.
+    pub async fn drain(&self, limit: Duration) -> bool {
         self.node.draining.store(true, Ordering::Release);
         let drained = tokio::time::timeout(limit, async {
             if let Err(error) = self.node.presence.send(Dismiss).await {
@@ -124,9 +135,11 @@ impl Broker {
                 tokio::time::sleep(POLL).await;
             }
         });
-        if drained.await.is_err() {
+        let in_time = drained.await.is_ok();
+        if !in_time {
             tracing::warn!("not everything was stored in time; the senders keep what has no status");
         }
+        in_time
     }
 }
 

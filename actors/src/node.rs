@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use actix::Addr;
+use parking_lot::Mutex;
 use sealwire_protocol::Username;
 use sealwire_store::Store;
 
@@ -35,4 +36,6 @@ pub(crate) struct Node {
     pub(crate) greeting: AtomicUsize,
     /// The node is about to go.
     pub(crate) draining: AtomicBool,
+    /// When the store was last asked for its health, and whether it answered.
+    pub(crate) store_health: Mutex<Option<(u64, bool)>>,
 }

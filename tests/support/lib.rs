@@ -1,1 +1,5 @@
 //! Starts real servers for the tests.
+
+pub mod server;
+
+pub use server::Server;

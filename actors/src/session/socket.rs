@@ -73,10 +73,25 @@ struct Shared {
     backlog: usize,
     blocked_since: Option<u64>,
     ended: bool,
+    flushing: bool,
     aborted: bool,
     hung_up: bool,
     body: Option<Waker>,
     pump: Option<Waker>,
+}
+
+impl Shared {
+    /// Ends the body with an error once everything has been written: the session has waited for the peer's close
+    /// already, and a body that ends without one is kept open for a second time of the kind.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, std::io::Error>>> {
+        if self.flushing {
+            return Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionAborted.into())));
+        }
+        // The dispatcher writes what it has before it asks again.
+        self.flushing = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 fn wake(waker: &mut Option<Waker>) {
@@ -224,7 +239,7 @@ impl Stream for Body {
             return Poll::Ready(Some(Ok(chunk)));
         }
         if shared.ended {
-            return Poll::Ready(None);
+            return shared.poll_end(cx);
         }
         shared.chunks.shrink_to(0);
         shared.body = Some(cx.waker().clone());
@@ -342,7 +357,9 @@ impl Stream for Incoming {
                 this.buffer = BytesMut::new();
             } else if let Some(received) = this.decode() {
                 match received {
-                    Received::Broken(_) => this.socket.shared.borrow_mut().broken = true,
+                    Received::Broken(CloseCode::TooLarge | CloseCode::Protocol) => {
+                        this.socket.shared.borrow_mut().broken = true;
+                    }
                     Received::Close => {}
                     _ if discarding => continue,
                     _ => {}

@@ -65,7 +65,9 @@ impl Connection {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
                 Some(Ok(Message::Close(frame))) => return Err(closed(frame.as_ref())),
-                Some(Ok(Message::Binary(_))) => return Err(Error::Connect("the server sent a binary frame".to_owned())),
+                Some(Ok(Message::Binary(_))) => {
+                    return Err(Error::Connect("the server sent a binary frame".to_owned()));
+                }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(Error::Connect(format!("the connection was lost: {error}"))),
                 None => return Err(Error::Connect("the connection was lost".to_owned())),
@@ -151,7 +153,9 @@ mod tests {
     fn a_busy_server_is_waited_for_as_long_as_it_asks() {
         let server = "wss://chat.example.org".parse().unwrap();
         for status in [429, 503] {
-            assert!(matches!(refused_by_http(&server, &response(status, Some("7"))), Error::Busy(d) if d.as_secs() == 7));
+            assert!(
+                matches!(refused_by_http(&server, &response(status, Some("7"))), Error::Busy(d) if d.as_secs() == 7)
+            );
         }
         assert!(matches!(refused_by_http(&server, &response(503, None)), Error::Busy(BUSY)));
         assert!(matches!(refused_by_http(&server, &response(503, Some("soon"))), Error::Busy(BUSY)));

@@ -77,7 +77,8 @@ pub(crate) fn envelope(frame: &frames::Delivered) -> Delivered {
 /// message's, so that every error finds its message.
 pub(crate) fn message_frame(sealed: &Sealed) -> String {
     let header = &sealed.header;
-    let recipient = |r: &Recipient| frames::Recipient { u: r.username.as_str().to_owned().into(), d: r.device, k: r.dwk_kid };
+    let recipient =
+        |r: &Recipient| frames::Recipient { u: r.username.as_str().to_owned().into(), d: r.device, k: r.dwk_kid };
     let wrapped = |(r, wrap): (&Recipient, &Vec<u8>)| frames::Wrapped {
         u: r.username.as_str().to_owned().into(),
         d: r.device,

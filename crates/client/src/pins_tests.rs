@@ -43,7 +43,8 @@ fn device(n: u64) -> DeviceId {
 }
 
 fn manifest(aik: &IdentityKey, version: u64, prev_hash: [u8; 32], devices: &[u64]) -> SignedManifest {
-    let listed = |n: &u64| ManifestDevice { id: device(*n), dsk: BOB.dsk.public().clone(), added_at: NOW, capabilities: 0 };
+    let listed =
+        |n: &u64| ManifestDevice { id: device(*n), dsk: BOB.dsk.public().clone(), added_at: NOW, capabilities: 0 };
     let devices = devices.iter().map(listed).collect();
     aik.sign_manifest(&mut rng(), &bob(), Manifest { version, prev_hash, issued_at: NOW, devices }).unwrap()
 }
@@ -101,7 +102,10 @@ fn a_manifest_that_somebody_else_signed_is_refused() {
     let mut forged = manifest(&MALLORY, 2, hash(&first), &[1, 2]);
     assert!(matches!(person.learn(&keys(&BOB.aik, &[&forged], &[]), NOW), Err(PinError::Chain(_))));
     forged.signature = first.signature;
-    assert!(matches!(person.learn(&keys(&BOB.aik, &[&forged], &[]), NOW), Err(PinError::Chain(ChainError::Signature(_)))));
+    assert!(matches!(
+        person.learn(&keys(&BOB.aik, &[&forged], &[]), NOW),
+        Err(PinError::Chain(ChainError::Signature(_)))
+    ));
 }
 
 #[test]

@@ -139,7 +139,9 @@ mod tests {
         for bad in ["chat.example.org", "ftp://a.b", ""] {
             assert_eq!(origin(bad), Err(ServerError::Scheme), "{bad}");
         }
-        for bad in ["wss://", "wss://a:b", "wss://a:0", "wss://u@a", "wss://a/chat", "wss://[::1", "wss://a:1:2", "wss://a b"] {
+        for bad in
+            ["wss://", "wss://a:b", "wss://a:0", "wss://u@a", "wss://a/chat", "wss://[::1", "wss://a:1:2", "wss://a b"]
+        {
             assert_eq!(origin(bad), Err(ServerError::Form), "{bad}");
         }
     }

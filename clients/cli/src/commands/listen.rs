@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep_until};
 use super::{tell, unwritten};
 use crate::arguments::{Arguments, Listen};
 use crate::exit::{Code, Failure};
-use crate::terminal::{harmless, harmless_json, say, utc};
 use crate::profile;
+use crate::terminal::{harmless, harmless_json, say, utc};
 
 pub(crate) async fn run(arguments: &Arguments, command: &Listen) -> Result<(), Failure> {
     let (client, mut events) = profile::start(arguments)?;

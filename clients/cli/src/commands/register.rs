@@ -10,8 +10,8 @@ use tokio::time::interval;
 use super::unwritten;
 use crate::arguments::{Arguments, Register};
 use crate::exit::{Code, Failure};
-use crate::terminal::{complain, draw, say, somebody_watches};
 use crate::profile;
+use crate::terminal::{complain, draw, say, somebody_watches};
 
 const SPINNER: [&str; 4] = ["|", "/", "-", "\\"];
 
@@ -70,7 +70,7 @@ fn explain(error: sealwire_client::Error) -> Failure {
     let passing = error.is_passing();
     let failure = Failure::from(error);
     match (taken, passing) {
-        (true, _) => failure.and("register another name; your keys are kept for it"),
+        (true, _) => failure.and("your keys are kept for it"),
         (_, true) => failure.and("your keys are kept; type the same again later"),
         _ => failure,
     }

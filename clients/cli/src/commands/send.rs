@@ -67,10 +67,7 @@ fn word(status: Status) -> &'static str {
 
 /// Whether the message is still to be sent, by a later command.
 fn stays_in_outbox(error: &Error) -> bool {
-    !matches!(
-        error,
-        Error::GivenUp { .. } | Error::UnknownUser(_) | Error::Untrusted { .. } | Error::NobodyToSendTo(_)
-    )
+    !matches!(error, Error::GivenUp { .. } | Error::UnknownUser(_) | Error::Untrusted { .. } | Error::NobodyToSendTo(_))
 }
 
 fn reason(client: &Client, message: &Sent) -> String {
@@ -82,6 +79,5 @@ fn reason(client: &Client, message: &Sent) -> String {
 }
 
 fn unsent(code: Code, reason: &str) -> Failure {
-    Failure::new(code, reason)
-        .and("the message stays in the outbox and goes out with the next command that connects")
+    Failure::new(code, reason).and("the message stays in the outbox and goes out with the next command that connects")
 }

@@ -65,6 +65,8 @@ pub(super) struct Core {
     /// Beliefs that are unknown here, until the look-up that decides: who believes, of whom, what.
     pub(super) beliefs: Vec<(Username, Username, [u8; 32])>,
 
+    /// The `seq` of this connection's next message.
+    next_seq: u64,
     pub(super) inbox: Vec<Delivered>,
     pub(super) deferred: Vec<(i64, Delivered)>,
     pub(super) displays: HashMap<(DeviceId, Username), Display<(i64, Received)>>,
@@ -100,6 +102,7 @@ impl Core {
             lookups: Lookups::default(),
             safety: Vec::new(),
             beliefs: Vec::new(),
+            next_seq: 1,
             inbox: Vec::new(),
             deferred,
             displays: HashMap::new(),
@@ -160,12 +163,13 @@ impl Core {
         self.lookups.disconnected();
         self.out.clear();
         self.inbox.clear();
+        self.next_seq = 1;
     }
 
     /// A frame of a running session. Messages are collected for [`Self::take_inbox`].
     pub(super) fn frame(&mut self, frame: ServerFrame) -> Result<(), Error> {
         match frame {
-            ServerFrame::Message(message) => self.inbox.push(*message),
+            ServerFrame::Message(message) => self.message(*message)?,
             ServerFrame::Status(status) => self.status(&status)?,
             ServerFrame::Error(error) => self.error(&error)?,
             ServerFrame::Keys(keys) => self.keys_answered(&keys)?,
@@ -178,6 +182,16 @@ impl Core {
             ServerFrame::Session(session) => self.session(&session),
             ServerFrame::Challenge(_) | ServerFrame::Reconnect(_) | ServerFrame::Unknown => {}
         }
+        Ok(())
+    }
+
+    /// `seq` counts the messages of a connection from 1: an acknowledgement must not cover one that never came.
+    fn message(&mut self, message: Delivered) -> Result<(), Error> {
+        if message.seq != self.next_seq {
+            return Err(Error::Connect("the server skipped a message".to_owned()));
+        }
+        self.next_seq += 1;
+        self.inbox.push(message);
         Ok(())
     }
 
@@ -228,7 +242,8 @@ impl Core {
     pub(super) fn command(&mut self, command: Command) {
         match command {
             Command::Send { to, bodies, reply } => {
-                let messages = bodies.into_iter().map(|body| (to.clone(), self.new_message_id(), Content::Content(body)));
+                let messages =
+                    bodies.into_iter().map(|body| (to.clone(), self.new_message_id(), Content::Content(body)));
                 let messages: Vec<_> = messages.collect();
                 self.to_enqueue.push(ToEnqueue { messages, reply });
             }

@@ -150,9 +150,11 @@ impl Driver {
 
     /// Takes a command and those that wait behind it. All handles gone is a stop too.
     fn take_commands(&mut self, first: Option<Command>) -> Result<(), End> {
-        let mut next = first;
-        for _ in 0..AT_ONCE {
-            match next {
+        self.look_at_clocks();
+        let mut next = Some(first);
+        for left in (0..AT_ONCE).rev() {
+            let Some(command) = next.take() else { break };
+            match command {
                 None => return Err(End::Stop(None)),
                 Some(Command::Stop(reply)) => {
                     self.core.pump()?;
@@ -160,9 +162,9 @@ impl Driver {
                 }
                 Some(command) => self.core.command(command),
             }
-            match self.commands.try_recv() {
-                Ok(command) => next = Some(command),
-                Err(_) => break,
+            // What is taken off the queue must be acted on, so the last round takes nothing.
+            if left > 0 {
+                next = self.commands.try_recv().ok().map(Some);
             }
         }
         Ok(())
@@ -179,7 +181,6 @@ impl Driver {
                 connection = &mut opening => break connection,
                 command = self.commands.recv() => {
                     if let Err(end) = self.take_commands(command) { return end }
-                    self.look_at_clocks();
                     if let Err(error) = self.core.pump() { return error.into() }
                 }
             }
@@ -247,30 +248,43 @@ impl Driver {
     }
 
     /// Takes a frame and those that have arrived behind it.
-    fn take_frames(&mut self, connection: &mut Connection, handshake: &mut Handshake, first: String) -> Result<(), Error> {
+    fn take_frames(
+        &mut self,
+        connection: &mut Connection,
+        handshake: &mut Handshake,
+        first: String,
+    ) -> Result<(), Error> {
         self.look_at_clocks();
-        let mut text = first;
-        for _ in 0..AT_ONCE {
-            match read(&text)? {
-                ServerFrame::Challenge(challenge) => {
-                    self.core.correction.observe(challenge.server_time, self.core.now.wall);
-                    let auth = auth_frame(&self.core, handshake, &challenge)?;
-                    self.core.out.push_back(auth);
-                }
-                ServerFrame::Reconnect(reconnect) => {
-                    self.come_back_after = Some(Duration::from_millis(reconnect.after_ms));
-                }
-                frame => self.core.frame(frame)?,
+        let mut next = Some(first);
+        for left in (0..AT_ONCE).rev() {
+            let Some(text) = next.take() else { break };
+            self.take_frame(handshake, &text)?;
+            // What is taken off the connection must be acted on, so the last round takes nothing.
+            if left > 0 {
+                next = match connection.next_if_there() {
+                    Ok(next) => next,
+                    Err(error) => {
+                        // What came before the end is kept, though it can no longer be acknowledged.
+                        self.core.take_inbox()?;
+                        return Err(error);
+                    }
+                };
             }
-            match connection.next_if_there() {
-                Ok(Some(next)) => text = next,
-                Ok(None) => break,
-                // What came before the end is kept, though it can no longer be acknowledged.
-                Err(error) => {
-                    self.core.take_inbox()?;
-                    return Err(error);
-                }
+        }
+        Ok(())
+    }
+
+    fn take_frame(&mut self, handshake: &mut Handshake, text: &str) -> Result<(), Error> {
+        match read(text)? {
+            ServerFrame::Challenge(challenge) => {
+                self.core.correction.observe(challenge.server_time, self.core.now.wall);
+                let auth = auth_frame(&self.core, handshake, &challenge)?;
+                self.core.out.push_back(auth);
             }
+            ServerFrame::Reconnect(reconnect) => {
+                self.come_back_after = Some(Duration::from_millis(reconnect.after_ms));
+            }
+            frame => self.core.frame(frame)?,
         }
         Ok(())
     }
@@ -325,11 +339,7 @@ fn auth_frame(core: &Core, handshake: &mut Handshake, challenge: &Challenge) -> 
     let mut rng = UnwrapErr(SysRng);
     let mut client_nonce = [0; 32];
     rng.fill_bytes(&mut client_nonce);
-    let who = Identity {
-        username: &core.account.username,
-        device: &core.account.device,
-        dsk_kid: core.keys.dsk.kid(),
-    };
+    let who = Identity { username: &core.account.username, device: &core.account.device, dsk_kid: core.keys.dsk.kid() };
     let auth_in = handshake.to_sign(challenge, Purpose::LogIn, who, &client_nonce)?;
     let signature = core.keys.dsk.sign_auth(&mut rng, &auth_in);
     let auth = Auth {

@@ -347,7 +347,8 @@ impl Sent {
     /// # Errors
     /// As for [`Self::first_status`].
     pub async fn last_status(&mut self) -> Result<Status, Error> {
-        let last = |p: &Progress| matches!(p, Progress::Reached(Status::Delivered | Status::Expired) | Progress::Failed(_));
+        let last =
+            |p: &Progress| matches!(p, Progress::Reached(Status::Delivered | Status::Expired) | Progress::Failed(_));
         let done = self.progress.wait_for(last).await;
         match done.map_err(|_| stop_reason(&self.state))?.clone() {
             Progress::Failed(error) => Err(error),
@@ -373,7 +374,7 @@ impl Sent {
 pub fn pinned_safety(profile: &Profile, name: &Username) -> Result<Option<SafetyNumber>, Error> {
     let account = profile.account()?;
     let (me, them) = (profile.person(&account.username)?, profile.person(name)?);
-    Ok(me.zip(them).map(|(me, them)| {
-        SafetyNumber::of((&account.username, me.chain().aik()), (name, them.chain().aik()))
-    }))
+    Ok(me
+        .zip(them)
+        .map(|(me, them)| SafetyNumber::of((&account.username, me.chain().aik()), (name, them.chain().aik()))))
 }

@@ -12,7 +12,8 @@ pub(super) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) 
     let work = &work;
     thread::scope(|scope| {
         let chunks = items.chunks(items.len().div_ceil(threads));
-        let workers: Vec<_> = chunks.map(|chunk| scope.spawn(move || chunk.iter().map(work).collect::<Vec<_>>())).collect();
+        let workers: Vec<_> =
+            chunks.map(|chunk| scope.spawn(move || chunk.iter().map(work).collect::<Vec<_>>())).collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("the work does not panic")).collect()
     })
 }

@@ -60,7 +60,8 @@ impl Core {
 
     /// The keys of a name are as fresh as can be: decides on what waited for them.
     pub(super) fn retry_deferred(&mut self, name: &Username) -> Result<(), Error> {
-        let (these, others) = std::mem::take(&mut self.deferred).into_iter().partition(|(_, frame)| frame.from == *name);
+        let (these, others) =
+            std::mem::take(&mut self.deferred).into_iter().partition(|(_, frame)| frame.from == *name);
         self.deferred = others;
         let (positions, frames): (Vec<_>, Vec<_>) = Vec::<(i64, Delivered)>::into_iter(these).unzip();
         self.take_in(frames, &positions, |from| from == name)
@@ -118,7 +119,12 @@ impl Core {
                 Ok(opened) => {
                     let payload = &opened.payload;
                     if in_this_batch.insert((frame.from_device, frame.message_id)) {
-                        beliefs.push((frame.from.clone(), frame.to.clone(), payload.self_manifest, payload.peer_manifest));
+                        beliefs.push((
+                            frame.from.clone(),
+                            frame.to.clone(),
+                            payload.self_manifest,
+                            payload.peer_manifest,
+                        ));
                         incoming.push(accepted(&frame, &opened));
                     }
                 }

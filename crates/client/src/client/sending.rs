@@ -109,7 +109,8 @@ impl Core {
         let mut targets = Vec::new();
         let mut old = Vec::new();
         for name in if *to == me { vec![&me] } else { vec![to, &me] } {
-            let devices = self.people.get(name)?.targets(time).filter(|(target, _)| target.device != self.account.device);
+            let devices =
+                self.people.get(name)?.targets(time).filter(|(target, _)| target.device != self.account.device);
             for (target, stale) in devices {
                 if stale >= DAY && self.warned_of_old_keys.insert(target.device) {
                     old.push((name.clone(), stale / DAY));

@@ -105,7 +105,8 @@ fn a_profile_of_a_later_version_is_left_alone() {
 #[test]
 fn what_is_no_database_is_refused_with_words() {
     let home = directory();
-    fs::write(home.path().join("profile.db"), "this is no database, and long enough to be looked at".repeat(40)).unwrap();
+    fs::write(home.path().join("profile.db"), "this is no database, and long enough to be looked at".repeat(40))
+        .unwrap();
     let error = Profile::open(home.path()).unwrap_err();
     assert!(matches!(error, ProfileError::Database(_)), "{error}");
 }

@@ -26,7 +26,8 @@ pub(super) struct DataDir {
 impl DataDir {
     /// Makes the directory if need be, readable by its owner only, and takes it into possession.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
-        create_durably(path).map_err(|error| cannot("create the data directory", path, &error))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|error| cannot("create the data directory", path, &error))?;
         let lock = path.join(LOCK);
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock);
         let file = file.map_err(|error| cannot("write in the data directory", path, &error))?;
@@ -68,7 +69,8 @@ impl DataDir {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(cannot("sync", path, &error)),
             _ => Ok(()),
         };
-        [with_suffix(&database, "-wal"), database, self.path.clone()].iter().try_for_each(|path| sync(path))
+        [with_suffix(&database, "-wal"), database, self.path.clone()].iter().try_for_each(|path| sync(path))?;
+        sync_ancestors(&self.path).map_err(|error| cannot("sync what is above", &self.path, &error))
     }
 
     /// A new database next to the log of a lost one would be taken apart by it.
@@ -143,17 +145,14 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a directory and those above it; each one's name is durable once its parent is synced.
-fn create_durably(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    create_durably(parent)?;
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists || !path.is_dir() => Err(error),
-        _ => sync_directory(parent),
-    }
+/// Makes the name of a directory durable, and of those above it, some of which may be new. One that may not be read, or
+/// whose file system cannot sync it, is none of those.
+fn sync_ancestors(path: &Path) -> io::Result<()> {
+    let above = path.ancestors().skip(1).map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
+    above.map(sync_directory).try_for_each(|synced| match synced {
+        Err(error) if !matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput) => Err(error),
+        _ => Ok(()),
+    })
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
