@@ -92,19 +92,18 @@ impl Receiver {
         }
     }
 
-    /// Keeps a message, unless it is a repeat. Returns whether it is new.
-    fn commit(&mut self, message: Delivered, world: &World) -> bool {
+    /// Keeps a message, unless it is a repeat.
+    fn commit(&mut self, message: Delivered, world: &World) {
         let key = (message.from_device, message.message_id);
         let content = message.encrypted_message.0;
         if let Some(known) = self.known.get(&key) {
             assert_eq!(*known, content, "a repeat is the same message");
             world.repeats.update(|count| count + 1);
-            return false;
+            return;
         }
         self.shelf.push((message.from_device, number_in(&content)));
         self.known.insert(key, content);
         world.count(|counts| counts.arrivals += 1);
-        true
     }
 
     /// Comes back after everything was stored: takes the backlog in one go up to `queue`, and gives what came, repeats too.

@@ -37,7 +37,7 @@ pub(crate) struct World {
     seed: u64,
     rng: RefCell<StdRng>,
     pub(crate) repeats: Cell<usize>,
-    /// `delivered` for messages that had been reported so.
+    /// Statuses of repeats whose message had its last status already.
     pub(crate) told_again: Cell<usize>,
 }
 

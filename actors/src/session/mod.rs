@@ -19,6 +19,8 @@ mod state;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+mod simulation;
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -250,7 +252,7 @@ impl Session {
 
     fn run(&mut self, effects: Vec<Effect>, ctx: &mut SessionContext) {
         let Stage::Authenticated(session) = &self.stage else { return };
-        let device = session.device;
+        let (device, departure) = (session.device, session.departure.clone());
         for effect in effects {
             match effect {
                 Effect::Deliver { seq, mail } => {
@@ -260,11 +262,12 @@ impl Session {
                     }
                 }
                 Effect::Append { mail, replies } => {
-                    let by = Some(self.inbox.clone());
-                    self.node.spool.append(Append { mail, replies, by, departure: None });
+                    let (by, departure) = (Some(self.inbox.clone()), Some(departure.clone()));
+                    self.node.spool.append(Append { mail, replies, by, departure });
                 }
                 Effect::Remove(key) => {
-                    self.node.spool.remove(Remove { removal: Removal { device, key }, by: self.inbox.clone() });
+                    let (by, departure) = (self.inbox.clone(), Some(departure.clone()));
+                    self.node.spool.remove(Remove { removal: Removal { device, key }, by, departure });
                 }
                 Effect::Read { except, max_messages, max_bytes } => {
                     let store = self.node.store.clone();

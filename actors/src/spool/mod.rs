@@ -60,7 +60,7 @@ impl Spool {
         }));
     }
 
-    fn committed(&self, work: Work, outcome: &BatchOutcome) {
+    pub(crate) fn committed(&self, work: Work, outcome: &BatchOutcome) {
         let outcomes = outcome.appended.iter().copied().chain(std::iter::repeat(Appended::Failed));
         for (append, outcome) in work.appends.into_iter().zip(outcomes) {
             self.appended(append, outcome);

@@ -35,7 +35,7 @@ pub(crate) struct Append {
     pub(crate) replies: Vec<Reply>,
     /// The session of the mailbox's device, when it is the one that appends.
     pub(crate) by: Option<Arc<Inbox>>,
-    /// A session that has ended and leaves the directory when this is decided.
+    /// The session that appends, which leaves the directory no earlier than this is decided.
     #[expect(dead_code, reason = "it is held, and acts when it is dropped")]
     pub(crate) departure: Option<Arc<Departure>>,
 }
@@ -62,6 +62,9 @@ pub(crate) struct Remove {
     pub(crate) removal: Removal,
     /// The session that is told.
     pub(crate) by: Arc<Inbox>,
+    /// That session's departure: its successor should not be given the copy once more.
+    #[expect(dead_code, reason = "it is held, and acts when it is dropped")]
+    pub(crate) departure: Option<Arc<Departure>>,
 }
 
 /// A copy that a full mailbox loses.
@@ -192,7 +195,7 @@ impl SpoolQueue {
     }
 
     /// The next batch, in the order of arrival; `None` when there is nothing, and the next arrival wakes the actor.
-    pub(super) fn next(&self) -> Option<Work> {
+    pub(crate) fn next(&self) -> Option<Work> {
         let mut waiting = self.waiting.lock();
         if waiting.work.is_empty() {
             waiting.busy = false;
