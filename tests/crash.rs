@@ -123,13 +123,13 @@ struct Run {
 }
 
 impl Run {
-    async fn prepare(senders: &[(&str, [usize; 3])], each: usize) -> Self {
+    async fn prepare(senders: &[&str], each: usize) -> Self {
         let world = World::new();
         let server = Server::with(NO_LIMITS).start().await;
-        let bob = Device::register(&server, "bob", [3, 4, 5]).await;
+        let bob = Device::register(&server, "bob").await;
         let mut devices = Vec::new();
-        for (name, keys) in senders {
-            devices.push(Device::register(&server, name, *keys).await);
+        for name in senders {
+            devices.push(Device::register(&server, name).await);
         }
         let names = devices.iter().map(|device| *device.id()).collect();
         let senders = devices.into_iter().map(|device| Sender::new(device, &bob, each)).collect::<Vec<_>>();
@@ -184,16 +184,13 @@ impl Run {
     }
 }
 
-const ALICE: (&str, [usize; 3]) = ("alice", [0, 1, 2]);
-const CAROL: (&str, [usize; 3]) = ("carol", [6, 7, 0]);
-
 /// They start many servers: one of these tests at a time.
 mod heavy {
     use super::*;
 
     #[tokio::test]
     async fn a_thousand_messages_wait_for_bob_though_the_server_is_killed() {
-        let mut run = Run::prepare(&[ALICE], MESSAGES).await;
+        let mut run = Run::prepare(&["alice"], MESSAGES).await;
         run.go(Victim::Server, disturbances(), false).await;
         assert_eq!(run.senders[0].with_status(Status::Queued), MESSAGES, "nobody was there to take them");
         let backlog = run.bob.fetch_backlog(&run.world).await;
@@ -204,28 +201,28 @@ mod heavy {
 
     #[tokio::test]
     async fn a_thousand_messages_reach_bob_though_the_server_is_killed() {
-        let mut run = Run::prepare(&[ALICE], MESSAGES).await;
+        let mut run = Run::prepare(&["alice"], MESSAGES).await;
         run.go(Victim::Server, disturbances(), true).await;
         run.check("both connected, server killed", disturbances()).await;
     }
 
     #[tokio::test]
     async fn two_senders_messages_reach_bob_though_the_server_is_killed() {
-        let mut run = Run::prepare(&[ALICE, CAROL], MESSAGES / 2).await;
+        let mut run = Run::prepare(&["alice", "carol"], MESSAGES / 2).await;
         run.go(Victim::Server, disturbances() / 2, true).await;
         run.check("two senders, server killed", disturbances() / 2).await;
     }
 
     #[tokio::test]
     async fn a_thousand_messages_reach_bob_though_his_connection_ends() {
-        let mut run = Run::prepare(&[ALICE], MESSAGES).await;
+        let mut run = Run::prepare(&["alice"], MESSAGES).await;
         run.go(Victim::Receiver, disturbances(), true).await;
         run.check("Bob's connection cut", disturbances()).await;
     }
 
     #[tokio::test]
     async fn a_thousand_messages_reach_bob_though_all_connections_flap() {
-        let mut run = Run::prepare(&[ALICE, CAROL], MESSAGES / 2).await;
+        let mut run = Run::prepare(&["alice", "carol"], MESSAGES / 2).await;
         run.go(Victim::Either, disturbances(), true).await;
         run.check("connections flap", disturbances()).await;
     }

@@ -108,6 +108,7 @@ pub(crate) struct Taken {
 
 /// The shared side of a session.
 pub(crate) struct Inbox {
+    room: usize,
     waiting: Mutex<Waiting>,
     waker: OnceLock<Recipient<Wake>>,
     /// What the device was given lately, for whoever must recognise a repeat.
@@ -127,7 +128,13 @@ struct Waiting {
 
 impl Inbox {
     pub(crate) fn new() -> Arc<Self> {
+        Self::with_room(PARCELS)
+    }
+
+    /// An inbox for so many parcels.
+    pub(crate) fn with_room(room: usize) -> Arc<Self> {
         Arc::new(Self {
+            room,
             waiting: Mutex::default(),
             waker: OnceLock::new(),
             recents: Mutex::default(),
@@ -149,7 +156,7 @@ impl Inbox {
         if waiting.closed {
             return Offer::Closed;
         }
-        if waiting.taken.parcels.len() >= PARCELS {
+        if waiting.taken.parcels.len() >= self.room {
             waiting.taken.nudged = true;
             return Offer::Full;
         }

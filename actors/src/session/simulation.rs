@@ -315,7 +315,8 @@ impl World {
     }
 
     fn connect(&self) -> Connection {
-        let inbox = Inbox::new();
+        // Small, so that senders often find it full.
+        let inbox = Inbox::with_room(2);
         let (departure, predecessor) = self.directory.enter(device(BOB), inbox.clone());
         let limits = WindowLimits { messages: 6, bytes: 10_000, patience: Duration::from_secs(2) };
         let mut receiving = Receiving::new(limits, inbox.clone());

@@ -214,11 +214,17 @@ impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Future for Pump<S> {
                 Poll::Ready(Some(Ok(chunk))) => self.socket.push(chunk),
                 Poll::Ready(Some(Err(_)) | None) => {
                     self.context = None;
-                    self.socket.end();
                     return Poll::Ready(());
                 }
             }
         }
+    }
+}
+
+/// However the context has ended, by a panic too, the connection ends with it.
+impl<S> Drop for Pump<S> {
+    fn drop(&mut self) {
+        self.socket.end();
     }
 }
 
