@@ -1,37 +1,27 @@
 //! What a session does with each frame.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
-use bytes::Bytes;
 use bytestring::ByteString;
-use sealwire_protocol::base64::{Array, Blob};
+use sealwire_protocol::base64::Array;
 use sealwire_protocol::frames::{
-    Auth, ClientFrame, Delivery, ErrorFrame, HeartbeatAnswer, KeyQuery, Keys, ManifestFrame, Message, Register,
-    Request, ServerFrame, Session as SessionFrame, SessionLimits, Shared,
+    Auth, ClientFrame, ErrorFrame, HeartbeatAnswer, Register, Request, ServerFrame, Session as SessionFrame,
+    SessionLimits,
 };
-use sealwire_protocol::{CloseCode, DeviceId, ErrorCode, Username};
-use sealwire_store::{Account, Fingerprint, Mail, MailKey, StoreError};
-use twox_hash::XxHash3_64;
+use sealwire_protocol::{CloseCode, ErrorCode};
+use sealwire_store::Account;
 
-use super::admission::{self, Admission, Copy, Facts, Need, View};
+use super::admission::Facts;
 use super::greeting::{Open, TooMuch};
-use super::inbox::{Parcel, Reply};
 use super::login::{self, LoggedIn};
 use super::rates::{MINUTE, Rate};
 use super::receiving::{Acked, Receiving, WindowLimits};
-use super::sending::{Repeat, Sending};
+use super::sending::Sending;
 use super::socket::SessionContext;
 use super::state::{Authenticated, Life, Stage, Statuses};
 use super::{Event, Inbox, Session, WAITING_FRAMES};
-use crate::node::Node;
-use crate::presence::Arrived;
-use crate::router::Routed;
-use crate::spool::Miss;
-
-/// How many manifests one answer to `keys` holds.
-const MANIFESTS: usize = 50;
+use crate::presence::{Arrived, Departure};
 
 impl Session {
     /// A text message came.
@@ -275,12 +265,7 @@ impl Session {
         }
     }
 
-    fn new_session(
-        &self,
-        who: &LoggedIn,
-        departure: Arc<crate::presence::Departure>,
-        predecessor: Option<Arc<Inbox>>,
-    ) -> Authenticated {
+    fn new_session(&self, who: &LoggedIn, departure: Arc<Departure>, predecessor: Option<Arc<Inbox>>) -> Authenticated {
         let (limits, timing) = (&self.node.settings.limits, &self.node.settings.timing);
         let window =
             WindowLimits { messages: limits.window_messages, bytes: limits.window_bytes, patience: timing.hand_over };
@@ -366,7 +351,7 @@ impl Session {
     }
 
     /// Does something that takes time; what the client sends meanwhile waits, so that its order holds.
-    fn look_up<T: 'static>(
+    pub(super) fn look_up<T: 'static>(
         &mut self,
         work: impl Future<Output = T> + 'static,
         ctx: &mut SessionContext,
@@ -381,259 +366,9 @@ impl Session {
             }
         }));
     }
-
-    // Keys.
-
-    fn keys(&mut self, query: &KeyQuery<'_>, id: Option<String>, ctx: &mut SessionContext) {
-        let now = self.now();
-        let Some(session) = self.authenticated() else { return };
-        let unknown = ErrorFrame::new(ErrorCode::UnknownUser, "nobody has this name");
-        let Ok(name) = query.username.parse::<Username>() else {
-            return self.refuse(ErrorFrame { id, ..unknown }, ctx);
-        };
-        let own = name == session.username;
-        let taken = session.lookups.take(now.mono);
-        let taken = taken.and_then(|()| if own { Ok(()) } else { session.quota.lock().name(&name, now) });
-        if let Err(after) = taken {
-            let error = ErrorFrame::new(ErrorCode::RateLimited, "too many look-ups of keys");
-            return self.rate_limited(ErrorFrame { id, ..error }, after, ctx);
-        }
-        let (node, since) = (self.node.clone(), query.since_version.unwrap_or(0));
-        let read = async move { read_keys(&node, &name, since).await };
-        self.look_up(read, ctx, move |session, found, ctx| match found {
-            Ok(Some(keys)) => session.send(&ServerFrame::Keys(Box::new(Keys { id, ..keys })), ctx),
-            Ok(None) => session.refuse(ErrorFrame { id, ..unknown }, ctx),
-            Err(error) => session.refuse(ErrorFrame { id, ..login::store_unavailable(&error) }, ctx),
-        });
-    }
-
-    // Messages.
-
-    fn message(
-        &mut self,
-        text: &ByteString,
-        message: &Message<'_>,
-        id: Option<String>,
-        mut facts: Facts,
-        ctx: &mut SessionContext,
-    ) {
-        let now = self.now();
-        let about = |error: ErrorFrame| ErrorFrame { id: id.clone(), message_id: Some(message.message_id), ..error };
-        if let Err(what) = message.check_shape() {
-            return self.refuse(about(ErrorFrame::new(ErrorCode::BadRequest, what)), ctx);
-        }
-        let Some(session) = self.authenticated() else { return };
-        let counted = std::mem::replace(&mut facts.counted, true);
-        let share = if counted { Ok(()) } else { session.quota.lock().message(now) };
-        if let Err(after) = share {
-            let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many messages in a minute"));
-            return self.rate_limited(error, after, ctx);
-        }
-        let fingerprint = fingerprint(message);
-        match session.sending.repeat(&message.message_id, fingerprint) {
-            Repeat::No => {}
-            Repeat::Undecided => return,
-            Repeat::Decided(status) => return session.statuses.push(message.message_id, status),
-            Repeat::Conflict => {
-                let code = ErrorCode::DuplicateConflict;
-                return self.refuse(about(ErrorFrame::new(code, code.meaning())), ctx);
-            }
-        }
-        if !session.sending.has_room() {
-            let error = ErrorFrame::new(ErrorCode::ServerBusy, "too many messages of this connection are undecided");
-            return self.refuse(about(ErrorFrame { retry_after_ms: Some(1_000), ..error }), ctx);
-        }
-        match self.admit(message, &mut facts, now.wall) {
-            Admission::Accept { to, copies } => {
-                if let Err(error) = self.accept(message, &to, &copies, fingerprint, now.wall) {
-                    self.refuse(about(error), ctx);
-                }
-            }
-            Admission::Refuse(error) => self.refuse(about(*error), ctx),
-            Admission::Need(need) => self.find_out(need, text.clone(), message, facts, id, ctx),
-        }
-    }
-
-    fn admit(&self, message: &Message<'_>, facts: &mut Facts, now: u64) -> Admission {
-        let Stage::Authenticated(session) = &self.stage else { return Admission::Need(Need::Held) };
-        let roster = &self.node.roster;
-        if facts.addressee.is_none() {
-            facts.addressee = roster.at_hand(&message.to).map(Some);
-        }
-        if facts.sender.is_none() {
-            facts.sender = roster.at_hand(session.username.as_str());
-        }
-        let directory = &self.node.directory;
-        let view = View {
-            username: &session.username,
-            device: session.device,
-            now,
-            limits: &self.node.settings.limits,
-            takes: &|device| directory.find(device).is_some_and(|inbox| !inbox.is_draining()),
-            connected: &|device| directory.is_connected(device),
-        };
-        admission::admit(message, facts, &view)
-    }
-
-    /// Reads what the decision needs, then decides again.
-    fn find_out(
-        &mut self,
-        need: Need,
-        text: ByteString,
-        message: &Message<'_>,
-        facts: Facts,
-        id: Option<String>,
-        ctx: &mut SessionContext,
-    ) {
-        let Stage::Authenticated(session) = &self.stage else { return };
-        let (node, username, message_id) = (self.node.clone(), session.username.clone(), message.message_id);
-        let key = MailKey { from_device: session.device, message_id };
-        let recipients: Vec<DeviceId> = message.recipients.iter().map(|recipient| recipient.d).collect();
-        let to = message.to.parse::<Username>().ok();
-        let find = async move {
-            let found = find(&node, need, facts, &username, to.as_ref(), key, &recipients);
-            login::in_time(&node, found).await
-        };
-        self.look_up(find, ctx, move |session, found, ctx| match (found, ClientFrame::parse(&text)) {
-            (Ok(facts), Ok(ClientFrame { request: Request::Message(message), .. })) => {
-                session.message(&text, &message, id, facts, ctx);
-            }
-            (Err(error), _) => {
-                let error = login::store_unavailable(&error);
-                session.refuse(ErrorFrame { id, message_id: Some(message_id), ..error }, ctx);
-            }
-            (Ok(_), _) => tracing::error!("a message that was read once could not be read again"),
-        });
-    }
-
-    /// Takes a message: gives it its ordering key and sends its copies on their way.
-    fn accept(
-        &mut self,
-        message: &Message<'_>,
-        to: &Username,
-        copies: &[Copy],
-        fingerprint: Fingerprint,
-        now: u64,
-    ) -> Result<(), ErrorFrame> {
-        let (node, inbox) = (self.node.clone(), self.inbox.clone());
-        let Stage::Authenticated(session) = &mut self.stage else { return Ok(()) };
-        let shared = Bytes::from(Shared::new(message, &session.username, &session.device, to).into_string());
-        let longest = message.wraps().map(|wrap| wrap.as_str().len()).max().unwrap_or_default();
-        if Delivery::max_len(longest, shared.len()) > node.settings.limits.frame_bytes {
-            return Err(ErrorFrame::new(
-                ErrorCode::TooLarge,
-                "the message would exceed a frame on its way to the device",
-            ));
-        }
-        let mut plan = Vec::with_capacity(copies.len());
-        for ((recipient, wrap), copy) in message.recipients.iter().zip(message.wraps()).zip(copies) {
-            let own = recipient.u == session.username.as_str();
-            if *copy != Copy::Leave {
-                plan.push((recipient.d, own, recipient.u != to.as_str(), wrap.as_str(), *copy));
-            }
-        }
-        let devices = plan.iter().map(|(device, _, beside, ..)| (*device, *beside));
-        let ticket = session.sending.accept(message.message_id, fingerprint, devices);
-        let key = MailKey { from_device: session.device, message_id: message.message_id };
-        let order = node.clock.next_order();
-        for (index, (device, own, _, wrap, copy)) in plan.into_iter().enumerate() {
-            let index = u8::try_from(index).expect("a message has at most 64 recipients");
-            let reply = Reply { inbox: inbox.clone(), ticket, copy: index };
-            if copy == Copy::Miss {
-                node.spool.miss(Miss { device, reply });
-                continue;
-            }
-            let mail = Mail {
-                device,
-                key,
-                from: session.username.clone(),
-                own,
-                order,
-                accepted_at: now,
-                fingerprint,
-                shared: shared.clone(),
-                wrap: Bytes::copy_from_slice(wrap.as_bytes()),
-            };
-            let parcel = Parcel { mail, reply };
-            let routed = match session.sending.is_storing(&device) {
-                true => node.router.store(parcel),
-                false => node.router.route(parcel),
-            };
-            if routed == Routed::Stored {
-                session.sending.storing(ticket, index);
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Whether a request must keep its place in the order of what a client sends.
 fn waits(request: &Request<'_>) -> bool {
     !matches!(request, Request::Ack(_) | Request::Heartbeat(_))
-}
-
-/// Tells a message from another one under the same id: a chain of hashes, each part seeded by those before it.
-fn fingerprint(message: &Message<'_>) -> Fingerprint {
-    let add = |hash: u64, part: &[u8]| XxHash3_64::oneshot_with_seed(hash, part);
-    let mut header = add(message.timestamp, message.to.as_bytes());
-    for recipient in &message.recipients {
-        header = add(header, recipient.u.as_bytes());
-        header = add(header, recipient.d.as_bytes());
-        header = add(header, recipient.k.as_bytes());
-    }
-    let sealed = [&message.iv, &message.encrypted_message, &message.signature];
-    let content = sealed.into_iter().chain(message.wraps()).fold(0, |hash, part| add(hash, part.as_str().as_bytes()));
-    Fingerprint { header, content }
-}
-
-async fn find(
-    node: &Node,
-    need: Need,
-    mut facts: Facts,
-    username: &Username,
-    to: Option<&Username>,
-    key: MailKey,
-    recipients: &[DeviceId],
-) -> Result<Facts, StoreError> {
-    match need {
-        Need::Account(name) => {
-            let account = node.roster.find(&name).await?;
-            if name == *username {
-                facts.sender = account.clone();
-            }
-            if Some(&name) == to {
-                facts.addressee = Some(account);
-            }
-        }
-        Need::Usage(device) => {
-            facts.usage.insert(device, node.store.usage(&device, username).await?);
-        }
-        Need::Held => {
-            let mut held: HashSet<DeviceId> = node.store.find(&key).await?.iter().map(|held| held.device).collect();
-            let recent =
-                |device: &&DeviceId| node.directory.find(device).is_some_and(|inbox| inbox.recents.lock().holds(&key));
-            held.extend(recipients.iter().filter(recent));
-            facts.held = Some(held);
-        }
-    }
-    Ok(facts)
-}
-
-async fn read_keys(node: &Node, name: &Username, since: u64) -> Result<Option<Keys>, StoreError> {
-    let Some(account) = login::in_time(node, node.roster.find(name)).await? else { return Ok(None) };
-    let mut manifests = login::in_time(node, node.store.manifests(name, since, MANIFESTS + 1)).await?;
-    let more = manifests.len() > MANIFESTS;
-    manifests.truncate(MANIFESTS);
-    let read = |bytes: &Bytes| serde_json::from_slice::<ManifestFrame>(bytes);
-    let manifests: Result<Vec<_>, _> = manifests.iter().map(|manifest| read(&manifest.document)).collect();
-    let connected = |device: &DeviceId| node.directory.is_connected(device);
-    let now = node.clock.now().wall;
-    Ok(Some(Keys {
-        id: None,
-        username: name.clone(),
-        aik: Blob(account.aik.to_vec()),
-        manifests: manifests.map_err(|error| StoreError::Damaged(format!("a manifest cannot be read: {error}")))?,
-        more,
-        devices: admission::receiving(&account, now, &connected).filter_map(admission::device_wrap).collect(),
-    }))
 }
