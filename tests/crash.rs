@@ -35,6 +35,8 @@ fn disturbances() -> usize {
 enum Victim {
     /// SIGKILL, and a start on the same data and port.
     Server,
+    /// The same with SIGTERM.
+    Drained,
     /// The receiver's TCP connection.
     Receiver,
     /// One time the receiver's connection, another time the senders'.
@@ -100,8 +102,11 @@ impl Hand<'_> {
 
     async fn strike(&mut self) {
         match self.victim {
-            Victim::Server => {
+            Victim::Server | Victim::Drained => {
                 self.world.up.send_replace(false);
+                if self.victim == Victim::Drained {
+                    assert!(self.server.terminate().await.success(), "{}", self.server.log());
+                }
                 self.server.restart().await;
                 self.world.up.send_replace(true);
             }
@@ -211,6 +216,13 @@ mod heavy {
         let mut run = Run::prepare(&["alice", "carol"], MESSAGES / 2).await;
         run.go(Victim::Server, disturbances() / 2, true).await;
         run.check("two senders, server killed", disturbances() / 2).await;
+    }
+
+    #[tokio::test]
+    async fn a_thousand_messages_reach_bob_though_the_server_is_replaced_under_way() {
+        let mut run = Run::prepare(&["alice"], MESSAGES).await;
+        run.go(Victim::Drained, disturbances() / 5, true).await;
+        run.check("both connected, server drained", disturbances() / 5).await;
     }
 
     #[tokio::test]

@@ -78,6 +78,7 @@ impl Receiver {
                         self.commit(*message, world);
                     }
                     Ok(Some(ServerFrame::Queue(queue))) => assert_eq!(queue.missed, None),
+                    Ok(Some(ServerFrame::Reconnect(_))) => {}
                     Ok(Some(other)) => panic!("the receiver is told {other:?}"),
                     Ok(None) => return,
                     Err(_) => {

@@ -115,13 +115,15 @@ impl Sender {
     fn hear(&mut self, frame: ServerFrame, world: &World) {
         match frame {
             ServerFrame::Status(status) => self.status(&status, world),
+            ServerFrame::Reconnect(_) => {}
             ServerFrame::Queue(queue) => assert_eq!(queue.missed, None, "nobody sends to the sender"),
             other => panic!("a sender is told {other:?}"),
         }
     }
 
-    /// One first status, and at most one `delivered` behind a `queued`. A message that was sent again may be answered
-    /// again, when the news of its delivery has crossed the repeat.
+    /// One first status, then `delivered` behind a `queued`. That may be told again when a crash has kept the receiver's
+    /// acknowledgement from the store; and a message that was sent again may be answered again, when the news of its
+    /// delivery has crossed the repeat.
     fn status(&mut self, frame: &StatusFrame, world: &World) {
         for id in &frame.message_ids {
             let place = self.places[id];
@@ -130,6 +132,7 @@ impl Sender {
                 (_, Status::Expired) => panic!("message {} has expired", place + 1),
                 (None, _) => world.count(|counts| counts.statuses += 1),
                 (Some(Status::Queued), Status::Delivered) => {}
+                (Some(Status::Delivered), Status::Delivered) => world.told_again.update(|count| count + 1),
                 _ if envelope.sendings > 1 => world.told_again.update(|count| count + 1),
                 (before, now) => panic!("message {}, sent once, was {before:?} and then {now:?}", place + 1),
             }

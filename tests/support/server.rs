@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::process::{Pid, Signal, kill_process};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -198,10 +199,13 @@ impl Server {
         self.child.id().expect("the server runs")
     }
 
-    /// Sends it SIGTERM and returns at once.
-    pub fn ask_to_leave(&self) {
+    /// Sends it a signal and returns at once.
+    ///
+    /// # Panics
+    /// When it has ended and was waited for.
+    pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process has a number");
-        kill_process(pid, Signal::TERM).expect("a child can be signalled");
+        kill_process(pid, signal).expect("a child can be signalled");
     }
 
     /// Waits for its end.
@@ -211,7 +215,7 @@ impl Server {
 
     /// Sends it SIGTERM and waits for its end.
     pub async fn terminate(&mut self) -> ExitStatus {
-        self.ask_to_leave();
+        self.signal(Signal::TERM);
         self.ended().await
     }
 

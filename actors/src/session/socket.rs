@@ -345,6 +345,16 @@ impl Incoming {
     }
 }
 
+impl Incoming {
+    /// Why more than a connection may send before its log-in ends it: a frame that is too large says so.
+    fn too_much(&mut self) -> CloseCode {
+        match self.codec.decode(&mut self.buffer) {
+            Err(ws::ProtocolError::Overflow) => CloseCode::TooLarge,
+            _ => CloseCode::Authentication,
+        }
+    }
+}
+
 impl Stream for Incoming {
     type Item = Received;
 
@@ -379,11 +389,11 @@ impl Stream for Incoming {
                 Poll::Ready(None | Some(Err(_))) => return Poll::Ready(None),
                 Poll::Ready(Some(Ok(_))) if broken => {}
                 Poll::Ready(Some(Ok(chunk))) => {
+                    this.buffer.extend_from_slice(&chunk);
                     if !this.allow(chunk.len()) {
                         this.socket.shared.borrow_mut().broken = true;
-                        return Poll::Ready(Some(Received::Broken(CloseCode::Authentication)));
+                        return Poll::Ready(Some(Received::Broken(this.too_much())));
                     }
-                    this.buffer.extend_from_slice(&chunk);
                 }
             }
         }
