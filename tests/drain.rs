@@ -157,7 +157,8 @@ async fn a_server_that_leaves_is_never_ready_again() {
     let mut stream = BufReader::new(TcpStream::connect(address).expect("the server listens"));
     assert_eq!(ask(&mut stream, address), Some(200));
     server.signal(Signal::TERM);
-    let answers = tokio::task::spawn_blocking(move || std::iter::from_fn(|| ask(&mut stream, address)).collect::<Vec<_>>());
+    let answers =
+        tokio::task::spawn_blocking(move || std::iter::from_fn(|| ask(&mut stream, address)).collect::<Vec<_>>());
     let answers = answers.await.expect("the requests do not panic");
     assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
     let turn = answers.iter().position(|status| *status != 200).unwrap_or(answers.len());

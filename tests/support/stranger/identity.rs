@@ -74,8 +74,7 @@ impl Identity {
     /// Manifest and wrap certificate as `register` carries them.
     fn keys(&self) -> Value {
         let (at, rng) = (now(), &mut rand::rng());
-        let device =
-            ManifestDevice { id: self.device, dsk: self.dsk.public().clone(), added_at: at, capabilities: 0 };
+        let device = ManifestDevice { id: self.device, dsk: self.dsk.public().clone(), added_at: at, capabilities: 0 };
         let manifest = Manifest { version: 1, prev_hash: [0; 32], issued_at: at, devices: vec![device] };
         let manifest = self.aik.sign_manifest(rng, &self.name, manifest).expect("well formed");
         let cert = WrapCert { seq: 1, dwk: self.dwk.public().clone(), not_before: at, not_after: at + 7 * DAY };

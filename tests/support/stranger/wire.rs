@@ -85,20 +85,13 @@ impl Dial {
     }
 }
 
-/// What a connection brings.
-#[derive(Debug)]
-enum Brought {
-    Frame(Value),
-    /// The code, if there was one: none when the connection broke.
-    Closed(Option<u16>),
-}
-
 /// A connection. Frames that come while another one is awaited are kept; statuses are kept by message.
 #[derive(Debug)]
 pub struct Wire {
     socket: WebSocketStream<TcpStream>,
     kept: VecDeque<Value>,
     statuses: HashMap<String, Vec<String>>,
+    /// Whether it is over, and the close code, if there was one: none when the connection broke.
     closed: Option<Option<u16>>,
     fences: u64,
 }
@@ -130,30 +123,22 @@ impl Wire {
         let _ = sent.expect("the server reads");
     }
 
-    async fn bring(&mut self, wanted: &str) -> Brought {
-        if let Some(code) = self.closed {
-            return Brought::Closed(code);
-        }
-        loop {
+    /// The next frame; `None` once the connection is over.
+    async fn next_frame(&mut self, wanted: &str) -> Option<Value> {
+        while self.closed.is_none() {
             let Ok(next) = timeout(PATIENCE, self.socket.next()).await else {
                 panic!("waited in vain for {wanted}; kept: {:?}", self.kept)
             };
             match next {
                 Some(Ok(Message::Text(text))) => {
-                    return Brought::Frame(serde_json::from_str(&text).expect("the server sends JSON"));
+                    return Some(serde_json::from_str(&text).expect("the server sends JSON"));
                 }
-                Some(Ok(Message::Close(close))) => {
-                    let code = close.map(|close| close.code.into());
-                    self.closed = Some(code);
-                    return Brought::Closed(code);
-                }
+                Some(Ok(Message::Close(close))) => self.closed = Some(close.map(|close| close.code.into())),
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => {
-                    self.closed = Some(None);
-                    return Brought::Closed(None);
-                }
+                Some(Err(_)) | None => self.closed = Some(None),
             }
         }
+        None
     }
 
     fn note_status(&mut self, frame: &Value) -> bool {
@@ -170,15 +155,11 @@ impl Wire {
 
     /// Reads one more thing and keeps it. False once the connection is closed.
     async fn read_one(&mut self, wanted: &str) -> bool {
-        match self.bring(wanted).await {
-            Brought::Frame(frame) => {
-                if !self.note_status(&frame) {
-                    self.kept.push_back(frame);
-                }
-                true
-            }
-            Brought::Closed(_) => false,
+        let Some(frame) = self.next_frame(wanted).await else { return false };
+        if !self.note_status(&frame) {
+            self.kept.push_back(frame);
         }
+        true
     }
 
     /// The first frame, among those kept and those to come, that is as wanted.
@@ -254,6 +235,11 @@ impl Wire {
     /// The statuses of a message so far, in the order of their coming.
     pub fn statuses(&self, id: &str) -> &[String] {
         self.statuses.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Forgets the statuses of a message, so that the next one can be awaited.
+    pub fn forget_statuses(&mut self, id: &str) {
+        self.statuses.remove(id);
     }
 
     /// Waits until the server has handled everything that was sent before; gives what has come and is not yet taken.
