@@ -126,7 +126,8 @@ async fn a_client_that_does_not_read_does_not_hold_up_the_drain() {
 
 /// Asks for a page on a connection that stays; `None` when that has ended.
 fn ask(stream: &mut BufReader<TcpStream>, address: SocketAddr) -> Option<u16> {
-    write!(stream.get_mut(), "GET /readyz HTTP/1.1\r\nHost: {address}\r\n\r\n").ok()?;
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    stream.get_mut().write_all(request.as_bytes()).ok()?;
     let mut status = None;
     let mut length = 0;
     loop {

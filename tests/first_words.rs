@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use rustix::process::Signal;
 use sealwire_tests::Server;
 use sealwire_tests::server::NO_LIMITS;
 use sealwire_tests::stranger::{Dial, Identity, Stranger, b64, dummy, now};
@@ -408,7 +409,7 @@ async fn a_server_that_is_asked_to_leave_says_goodbye_and_loses_nothing() {
     let (mut alice, mut bob) = two_people(&server).await;
     let id = alice.send(&bob, "hi").await;
     bob.next_message().await;
-    server.ask_to_leave();
+    server.signal(Signal::TERM);
     for person in [&mut alice, &mut bob] {
         assert!(person.expect("reconnect").await["afterMs"].is_u64());
         person.expect_close(1012).await;
