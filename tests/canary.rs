@@ -1,6 +1,8 @@
 //! The canary: after a conversation of known words by real clients, neither the server's memory, nor its data, nor its
 //! logs hold a word of it or a private key. The same search does find them in a client, and the ciphertext in the server.
 
+#![expect(clippy::panic, reason = "a test: it fails by panicking")]
+
 #[path = "canary/scan.rs"]
 mod scan;
 #[path = "canary/secrets.rs"]
@@ -149,6 +151,10 @@ mod heavy {
             let found = scan::find(&all, bytes);
             assert!(found.is_empty(), "in the server's {place}, {} bytes: {found:?}", bytes.len());
         }
+
+        let names = ["alice", "carol"].map(|name| Secret { name: name.to_owned(), bytes: name.into() });
+        let found = scan::find(&names, &traces.log);
+        assert!(found.is_empty(), "no level of the log says who people are: {found:?}");
 
         // The search finds what is there.
         assert!(!scan::find(&ciphertext(&traces.in_flight), &traces.server).is_empty(), "the ciphertext in flight");

@@ -1,6 +1,8 @@
 //! Nothing that was promised is lost, whatever is killed when: a thousand messages arrive in order and each once, though
 //! server and connections end again and again, at random points that are counted in messages, never in time.
 
+#![expect(clippy::panic, clippy::print_stdout, reason = "a test: it fails by panicking, and tells what it has done")]
+
 #[path = "crash/device.rs"]
 mod device;
 #[path = "crash/receiver.rs"]

@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use rustix::process::Signal;
 use sealwire_tests::Server;
 use sealwire_tests::server::NO_LIMITS;
@@ -57,6 +60,7 @@ async fn a_challenge_and_a_session_say_what_the_page_says() {
     let who = Identity::new("alice");
     let mut register = who.register(&challenge);
     register["id"] = "first".into();
+    register["invite"] = "one that nobody asked for".into();
     wire.send_frame(&register).await;
     let session = wire.expect("session").await;
     assert_eq!((&session["id"], &session["username"]), (&json!("first"), &json!("alice")));
@@ -241,6 +245,29 @@ async fn a_second_connection_takes_over_and_loses_nothing() {
     for (n, id) in ids[1..].iter().enumerate() {
         let message = new.take_message().await;
         assert_eq!((id_of(&message), &message["seq"]), (id.as_str(), &json!(n + 1)));
+        alice.expect_status("delivered", id).await;
+    }
+}
+
+#[tokio::test]
+async fn of_many_connections_of_a_device_at_once_one_stays_and_nothing_is_lost() {
+    const MANY: usize = 12;
+    let server = Server::with(NO_LIMITS).start().await;
+    let (mut alice, first) = two_people(&server).await;
+    let mut ids = vec![alice.send_dummy(&first.who).await];
+    let mut all = join_all((0..MANY).map(|_| server.log_in(&first.who))).await;
+    all.push(first);
+    let who = all[0].who.clone();
+    ids.push(alice.send_dummy(&who).await);
+
+    let ends: FuturesUnordered<_> = all.into_iter().map(|mut bob| async move { bob.end().await }).collect();
+    let replaced: Vec<Option<u16>> = ends.take(MANY).collect().await;
+    assert_eq!(replaced, [Some(4409); MANY]);
+
+    // The one that stayed was cut with the rest of the stream; it had acknowledged nothing.
+    let mut bob = server.log_in(&who).await;
+    for id in &ids {
+        assert_eq!(id_of(&bob.take_message().await), id);
         alice.expect_status("delivered", id).await;
     }
 }

@@ -5,6 +5,8 @@ use sealwire_tests::server::NO_LIMITS;
 use sealwire_tests::stranger::{Stranger, Wire};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::{CANARY, assert_no_canary, assert_survives};
 
@@ -238,4 +240,42 @@ async fn what_ends_a_connection_ends_it_before_the_log_in_too() {
     let mut wire = dial().await;
     wire.raw_text_bytes(b"\xc3\x28").await;
     wire.expect_close(1007).await;
+}
+
+/// A part of a text message.
+fn part(text: &str, opcode: Data, is_last: bool) -> Message {
+    Message::Frame(Frame::message(text.as_bytes().to_vec(), OpCode::Data(opcode), is_last))
+}
+
+#[tokio::test]
+async fn a_frame_may_come_in_parts_with_a_ping_between() {
+    let server = Server::start().await;
+    let mut alice = server.register("alice").await;
+    alice.raw_message(part(r#"{"type":"heart"#, Data::Text, false)).await;
+    alice.raw_message(Message::Ping(b"are you there".to_vec().into())).await;
+    alice.raw_message(part("", Data::Continue, false)).await;
+    alice.raw_message(part(r#"beat","timestamp":8}"#, Data::Continue, true)).await;
+    assert_eq!(alice.expect("heartbeat").await["timestamp"], 8);
+    assert_survives(&mut alice).await;
+}
+
+#[tokio::test]
+async fn parts_that_are_more_than_a_mebibyte_together_end_the_connection() {
+    let server = Server::start().await;
+    let mut alice = server.register("alice").await;
+    let text = long(MIB + 1);
+    let (first, rest) = text.split_at(MIB / 2);
+    alice.raw_message(part(first, Data::Text, false)).await;
+    alice.raw_message(part(rest, Data::Continue, true)).await;
+    alice.expect_close(1009).await;
+}
+
+#[tokio::test]
+async fn parts_that_are_not_utf8_together_end_the_connection() {
+    let server = Server::start().await;
+    let mut alice = server.register("alice").await;
+    alice.raw_message(part(r#"{"type":"teapot","x":""#, Data::Text, false)).await;
+    let bytes = Frame::message(b"\xff\"}".to_vec(), OpCode::Data(Data::Continue), true);
+    alice.raw_message(Message::Frame(bytes)).await;
+    alice.expect_close(1007).await;
 }

@@ -174,3 +174,19 @@ async fn a_message_that_would_not_fit_a_frame_on_its_way_out_is_refused() {
     assert!(delivered.to_string().len() <= FRAME);
     alice.expect_status("delivered", &id).await;
 }
+
+#[tokio::test]
+async fn a_message_to_oneself_needs_another_device() {
+    let server = Server::start().await;
+    let mut alice = server.register("alice").await;
+    let mut message = dummy(&alice.who);
+    alice.send_frame(&message).await;
+    let error = alice.expect_error("stale_devices").await;
+    assert_eq!(error["devices"]["alice"][0]["id"], alice.who.device.to_string());
+
+    message["recipients"] = json!([]);
+    message.as_object_mut().expect("a frame").remove("encryptedKey");
+    alice.send_frame(&message).await;
+    alice.expect_error("bad_request").await;
+    assert_survives(&mut alice).await;
+}

@@ -1,5 +1,7 @@
 //! Starts real servers for the tests.
 
+#![expect(clippy::panic, reason = "a library for tests: its panics are their failures")]
+
 pub mod server;
 pub mod stranger;
 
