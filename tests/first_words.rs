@@ -347,6 +347,40 @@ async fn an_id_that_was_used_for_other_bytes_is_refused() {
 }
 
 #[tokio::test]
+async fn what_was_sealed_anew_under_its_id_reaches_no_device_that_holds_the_id() {
+    let server = Server::start().await;
+    let (mut alice, mut bob) = two_people(&server).await;
+    let anew = |message: &Value, to: &Identity| {
+        let mut other = dummy(to);
+        other["messageId"] = message["messageId"].clone();
+        other["timestamp"] = (now() + 1_000).into();
+        other
+    };
+
+    let first = dummy(&bob.who);
+    let id = alice.send_message(&first).await;
+    bob.take_message().await;
+    alice.expect_status("delivered", &id).await;
+    alice.forget_statuses(&id);
+    alice.send_frame(&anew(&first, &bob.who)).await;
+    alice.expect_status("delivered", &id).await;
+
+    bob.close().await;
+    assert!(!bob.has_kept("message"));
+    let second = dummy(&bob.who);
+    let id = alice.send_message(&second).await;
+    alice.expect_status("queued", &id).await;
+    alice.forget_statuses(&id);
+    let mut alice = server.log_in(&alice.who).await;
+    alice.send_frame(&anew(&second, &bob.who)).await;
+    alice.expect_status("queued", &id).await;
+    let mut bob = server.log_in(&bob.who).await;
+    assert_eq!(bob.take_message().await["signature"], second["signature"]);
+    bob.expect("queue").await;
+    assert!(!bob.has_kept("message"));
+}
+
+#[tokio::test]
 async fn a_device_that_does_not_acknowledge_gets_its_mail_stored_and_may_still_say_so_later() {
     let server = Server::with(&[("SEALWIRE_TIMING_HAND_OVER", "200ms")]).start().await;
     let (mut alice, mut bob) = two_people(&server).await;
@@ -386,6 +420,21 @@ async fn a_name_is_given_once() {
     let challenge = wire.expect("challenge").await;
     wire.send_frame(&Identity::new("alice2").register(&challenge)).await;
     wire.expect("session").await;
+}
+
+#[tokio::test]
+async fn of_many_who_want_a_name_at_once_one_gets_it() {
+    let server = Server::with(NO_LIMITS).start().await;
+    let want = async || {
+        let mut wire = server.dial().await;
+        let challenge = wire.expect("challenge").await;
+        wire.send_frame(&Identity::new("alice").register(&challenge)).await;
+        wire.expect_where("an answer", |frame| frame["type"] == "session" || frame["type"] == "error").await
+    };
+    let answers = join_all((0..8).map(|_| want())).await;
+    let taken = answers.iter().filter(|answer| answer["code"] == "username_taken").count();
+    let sessions = answers.iter().filter(|answer| answer["type"] == "session").count();
+    assert_eq!((sessions, taken), (1, 7), "{answers:?}");
 }
 
 #[tokio::test]

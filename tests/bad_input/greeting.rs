@@ -184,3 +184,32 @@ async fn upgrades_from_other_pages_to_other_names_or_without_the_subprotocol_are
     let own_page = server.origin().replace("ws://", "http://");
     assert_eq!(status(Dial::default().header("origin", &own_page)).await, None);
 }
+
+#[tokio::test]
+async fn the_challenge_names_the_origin_that_was_dialled() {
+    let server = Server::start().await;
+    let alice = server.register("alice").await.who;
+    for host in ["localhost", "[::1]"] {
+        let host = format!("{host}:{}", server.address().port());
+        let mut wire = Dial::default().header("host", &host).to(&server).await.expect("a name of this machine");
+        let challenge = wire.expect("challenge").await;
+        assert_eq!(challenge["origin"], format!("ws://{host}"));
+        wire.send_frame(&alice.auth(&challenge)).await;
+        wire.expect("session").await;
+    }
+}
+
+#[tokio::test]
+async fn what_follows_a_log_in_without_waiting_for_it_is_handled_after_it() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.register("alice").await.who, server.register("bob").await.who);
+    let mut wire = server.dial().await;
+    let challenge = wire.expect("challenge").await;
+    let message = dummy(&bob);
+    wire.send_frame(&alice.auth(&challenge)).await;
+    wire.send_frame(&message).await;
+    wire.send_frame(&json!({ "type": "keys", "username": "bob" })).await;
+    wire.expect("session").await;
+    wire.expect_status("queued", message["messageId"].as_str().expect("an id")).await;
+    wire.expect("keys").await;
+}

@@ -190,3 +190,30 @@ async fn a_message_to_oneself_needs_another_device() {
     alice.expect_error("bad_request").await;
     assert_survives(&mut alice).await;
 }
+
+#[tokio::test]
+async fn the_checks_come_in_the_order_of_the_page() {
+    let server = Server::with(&[("SEALWIRE_LIMITS_MAILBOX_MESSAGES", "1")]).start().await;
+    let mut alice = server.register("alice").await;
+    let bob = server.register("bob").await.who;
+    let mut wrong = dummy(&bob);
+    wrong["suite"] = 2.into();
+    wrong["timestamp"] = 0.into();
+    wrong["to"] = "nobody.here".into();
+    wrong["recipients"][0]["k"] = b64([9; 32]).into();
+    let good = dummy(&bob);
+    for (field, code) in [
+        ("suite", "bad_request"),
+        ("timestamp", "timestamp_out_of_range"),
+        ("to", "unknown_user"),
+        ("recipients", "stale_devices"),
+    ] {
+        alice.send_frame(&wrong).await;
+        alice.expect_error(code).await;
+        wrong[field] = good[field].clone();
+    }
+    let id = alice.send_message(&wrong).await;
+    alice.expect_status("queued", &id).await;
+    alice.send_frame(&dummy(&bob)).await;
+    alice.expect_error("mailbox_full").await;
+}

@@ -130,3 +130,22 @@ async fn a_registration_of_a_wrong_shape_is_refused() {
         refused(&server, "bad_request", change).await;
     }
 }
+
+#[tokio::test]
+async fn nobody_gets_the_device_id_of_another_account() {
+    let server = Server::start().await;
+    let mut alice = server.register("alice").await;
+    let (mut bob, mallory) = (server.register("bob").await, Identity::with_device("mallory", alice.who.device));
+    let mut wire = server.dial().await;
+    let challenge = wire.expect("challenge").await;
+    wire.send_frame(&mallory.register(&challenge)).await;
+    let answer = wire.expect_where("an answer", |frame| frame["type"] == "session" || frame["type"] == "error").await;
+    assert_eq!(answer["type"], "error", "{answer}");
+    wire.expect("challenge").await;
+
+    let id = bob.send_dummy(&alice.who).await;
+    alice.take_message().await;
+    bob.expect_status("delivered", &id).await;
+    let error = bob.keys(&json!({ "username": "mallory" })).await;
+    assert_eq!(error["code"], "unknown_user");
+}

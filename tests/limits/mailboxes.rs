@@ -77,3 +77,16 @@ async fn bytes_are_counted_too() {
     full(&mut alice, &dummy_of(&bob.who, 10)).await;
     assert_eq!(server.log_in(&bob.who).await.session["queued"], 1);
 }
+
+#[tokio::test]
+async fn sending_without_waiting_for_answers_does_not_get_around_the_limit() {
+    let server = Server::with(&[("SEALWIRE_LIMITS_MAILBOX_MESSAGES_PER_SENDER", "3")]).start().await;
+    let mut bob = server.register("bob").await;
+    bob.close().await;
+    let mut alice = server.register("alice").await;
+    for _ in 0..40 {
+        alice.send_dummy(&bob.who).await;
+    }
+    alice.settle().await;
+    assert_eq!(server.log_in(&bob.who).await.session["queued"], 3);
+}

@@ -83,3 +83,27 @@ async fn a_device_that_does_not_read_is_let_go_and_its_mail_stays() {
         alice.expect_status("delivered", id).await;
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_does_not_read_does_not_keep_the_next_one_from_its_mail() {
+    let settings = [
+        ("SEALWIRE_LIMITS_WINDOW_MESSAGES", "1000"),
+        ("SEALWIRE_LIMITS_WINDOW_BYTES", "67108864"),
+        ("SEALWIRE_TIMING_BLOCKED", "10m"),
+        ("SEALWIRE_TIMING_HAND_OVER", "10m"),
+    ];
+    let server = Server::with(NO_LIMITS.iter().chain(&settings)).start().await;
+    let (mut alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let _stuck = server.log_in_by(&bob.who, Dial::default().receive_buffer(4_096)).await;
+    let mut ids = Vec::new();
+    for _ in 0..MANY {
+        ids.push(alice.send_message(&dummy_of(&bob.who, 700_000)).await);
+    }
+    alice.settle().await;
+
+    let mut bob = server.log_in(&bob.who).await;
+    for id in &ids {
+        assert_eq!(bob.take_message().await["messageId"], id.as_str());
+        alice.expect_status("delivered", id).await;
+    }
+}

@@ -57,11 +57,19 @@ impl Identity {
     /// # Panics
     /// When the name has not the protocol's form.
     pub fn new(name: &str) -> Self {
+        Self::with_device(name, DeviceId::new_v7(now(), rand::random()))
+    }
+
+    /// Somebody new whose device has this id.
+    ///
+    /// # Panics
+    /// When the name has not the protocol's form.
+    pub fn with_device(name: &str, device: DeviceId) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let first = 3 * NEXT.fetch_add(1, Ordering::Relaxed);
         let mut who = Self {
             name: name.parse().expect("a username"),
-            device: DeviceId::new_v7(now(), rand::random()),
+            device,
             aik: IdentityKey::from_pkcs8(&pool(first)).expect("a key of the pool"),
             dsk: SigningKey::from_pkcs8(&pool(first + 1)).expect("a key of the pool"),
             dwk: WrapKey::from_pkcs8(&pool(first + 2)).expect("a key of the pool"),

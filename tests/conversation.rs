@@ -1,0 +1,182 @@
+//! `sealwire-chat` as a person or a script uses it: the README's first conversation, its exit codes, and a long backlog.
+
+use std::process::{Output, Stdio};
+
+use sealwire_tests::Server;
+use sealwire_tests::server::{NO_LIMITS, binary};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+
+/// Exit codes of `sealwire-chat` (`--help`).
+const USAGE: i32 = 2;
+const NO_CONNECTION: i32 = 3;
+const REFUSED: i32 = 4;
+const TIMED_OUT: i32 = 5;
+
+struct Terminal {
+    server: String,
+    home: TempDir,
+}
+
+impl Terminal {
+    fn new(server: &Server) -> Self {
+        let home = TempDir::with_prefix("sealwire-people-").expect("a directory for profiles can be made");
+        Self { server: server.origin(), home }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("sealwire-chat"));
+        command.arg("--server").arg(&self.server).args(arguments).current_dir(self.home.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        finish(self.command(arguments).spawn().expect("sealwire-chat runs")).await
+    }
+
+    /// Runs a command of `name`'s that must go well; gives what it printed.
+    async fn chat(&self, name: &str, arguments: &[&str]) -> String {
+        let output = self.run(&[&["--profile", name], arguments].concat()).await;
+        assert!(output.status.success(), "{arguments:?}: {}: {}", output.status, output.stderr.escape_ascii());
+        text(&output)
+    }
+
+    /// Runs a command of `name`'s; gives its exit code and what it said of it.
+    async fn fails(&self, name: &str, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.run(&[&["--profile", name], arguments].concat()).await;
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Sends lines over one connection; gives the statuses printed.
+    async fn send_lines(&self, name: &str, to: &str, lines: &[String]) -> Vec<String> {
+        let mut child =
+            self.command(&["--profile", name, "send", to, "-", "--lines"]).spawn().expect("sealwire-chat runs");
+        let mut input = child.stdin.take().expect("it is piped");
+        input.write_all(lines.join("\n").as_bytes()).await.expect("it reads");
+        drop(input);
+        let output = finish(child).await;
+        assert!(output.status.success(), "{}: {}", output.status, output.stderr.escape_ascii());
+        text(&output).lines().map(str::to_owned).collect()
+    }
+}
+
+async fn finish(mut child: Child) -> Output {
+    drop(child.stdin.take());
+    child.wait_with_output().await.expect("a child can be waited for")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text").trim_end().to_owned()
+}
+
+/// The commands of the README's first conversation, word by word, in order.
+fn readme_commands() -> Vec<Vec<String>> {
+    let readme = include_str!("../README.md");
+    let section = readme.split("## A first conversation").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let lines = section.expect("the README has a first conversation").lines();
+    lines.filter_map(|line| line.strip_prefix("chat ")).map(words).collect()
+}
+
+/// Splits a command line; quotes hold a word together.
+fn words(line: &str) -> Vec<String> {
+    let quoted = line.split('"').enumerate();
+    let parts = quoted.flat_map(|(i, part)| match i % 2 {
+        1 => vec![part.to_owned()],
+        _ => part.split_whitespace().map(str::to_owned).collect(),
+    });
+    parts.collect()
+}
+
+#[tokio::test]
+async fn the_readme_s_first_conversation_happens_as_it_says() {
+    let server = Server::start().await;
+    let terminal = Terminal::new(&server);
+    let mut listening = None;
+    let mut said = Vec::new();
+    for command in readme_commands() {
+        let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+        if arguments.ends_with(&["listen"]) {
+            // It goes on in a terminal of its own.
+            listening = Some(terminal.command(&arguments).spawn().expect("sealwire-chat runs"));
+            continue;
+        }
+        if arguments.contains(&"safety")
+            && let Some(mut child) = listening.take()
+        {
+            child.kill().await.expect("it can be ended");
+        }
+        let output = terminal.run(&arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {}", output.stderr.escape_ascii());
+        said.push(text(&output));
+    }
+    let [_, _, queued, heard, delivered, alices_view, bobs_view] = &said[..] else {
+        unreachable!("the README has other commands than this test knows: {said:?}")
+    };
+    assert_eq!(queued, "queued");
+    assert!(heard.ends_with("alice: Are you there?"), "{heard}");
+    // Bob's terminal may not have been connected yet when Alice wrote.
+    assert!(["queued", "delivered"].contains(&delivered.as_str()), "{delivered}");
+    assert_eq!(alices_view, bobs_view);
+    assert_eq!(alices_view.split(' ').count(), 12);
+}
+
+#[tokio::test]
+async fn a_long_backlog_comes_whole_and_in_order_and_statuses_come_for_each_line() {
+    let server = Server::with(NO_LIMITS).start().await;
+    let terminal = Terminal::new(&server);
+    for name in ["alice", "bob"] {
+        terminal.chat(name, &["register", name]).await;
+    }
+    let lines: Vec<String> = (0..200).map(|n| format!("line {n}")).collect();
+    assert_eq!(terminal.send_lines("alice", "bob", &lines).await, vec!["queued"; 200]);
+    let heard = terminal.chat("bob", &["listen", "--json", "--count", "200", "--timeout", "120"]).await;
+    let texts: Vec<Value> = heard.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let texts: Vec<&str> = texts.iter().map(|message| message["text"].as_str().expect("a text")).collect();
+    assert_eq!(texts, lines);
+    // Each once: there is no two hundred and first.
+    let (code, _) = terminal.fails("bob", &["listen", "--count", "1", "--timeout", "1"]).await;
+    assert_eq!(code, Some(TIMED_OUT));
+}
+
+#[tokio::test]
+async fn exit_codes_say_what_went_wrong_and_nothing_that_was_typed_is_lost() {
+    let mut server = Server::start().await;
+    let terminal = Terminal::new(&server);
+    for name in ["alice", "bob"] {
+        terminal.chat(name, &["register", name]).await;
+    }
+    assert_eq!(terminal.fails("alice", &["send"]).await.0, Some(USAGE));
+    assert_eq!(terminal.fails("alice", &["send", "nobody.here", "hi"]).await.0, Some(REFUSED));
+    let (code, words) = terminal.fails("carl", &["register", "admin"]).await;
+    assert_eq!(code, Some(REFUSED), "{words}");
+    let (code, words) = terminal.fails("carl", &["register", "alice"]).await;
+    assert_eq!(code, Some(REFUSED), "{words}");
+
+    server.kill().await;
+    let (code, words) = terminal.fails("carl", &["register", "carl", "--timeout", "1"]).await;
+    assert!([Some(NO_CONNECTION), Some(USAGE)].contains(&code), "{code:?}: {words}");
+    let (code, words) = terminal.fails("alice", &["send", "bob", "kept for later", "--timeout", "1"]).await;
+    assert_eq!(code, Some(TIMED_OUT), "{words}");
+    server.restart().await;
+    // The message lies in the outbox, and goes in front of the next one.
+    terminal.chat("alice", &["send", "bob", "and this"]).await;
+    let heard = terminal.chat("bob", &["listen", "--count", "2", "--timeout", "60"]).await;
+    let texts: Vec<&str> = heard.lines().filter_map(|line| line.split_once("alice: ").map(|(_, text)| text)).collect();
+    assert_eq!(texts, ["kept for later", "and this"]);
+}
+
+#[tokio::test]
+async fn a_message_cannot_give_orders_to_a_terminal() {
+    let server = Server::start().await;
+    let terminal = Terminal::new(&server);
+    for name in ["alice", "bob"] {
+        terminal.chat(name, &["register", name]).await;
+    }
+    terminal.chat("alice", &["send", "bob", "\u{1b}[2Jgone\u{7}\u{9b}31m\u{202e}"]).await;
+    let heard = terminal.chat("bob", &["listen", "--count", "1", "--timeout", "60"]).await;
+    assert!(heard.contains("gone"), "{heard:?}");
+    assert!(!heard.chars().any(|c| c.is_control() || c == '\u{202e}'), "{heard:?}");
+}
