@@ -8,6 +8,7 @@ use actix_web::{
     web,
 };
 use sealwire_actors::{Broker, Peer};
+use sealwire_protocol::frames::SUBPROTOCOL;
 
 use super::{
     address::client_address,
@@ -16,9 +17,6 @@ use super::{
     refusal::Refusal,
 };
 use crate::config::{limits::EdgeLimits, server::Server};
-
-/// The subprotocol of version 1 (protocol section 1).
-const SUBPROTOCOL: &str = "sealwire.v1";
 
 /// What the edge decides by.
 #[derive(Debug)]

@@ -229,7 +229,8 @@ fn check_mailboxes(
     Err(refusal(ErrorCode::MailboxFull, "no device of the addressee can take the message: mailbox full", message))
 }
 
-fn is_full(usage: &Usage, own: bool, limits: &Limits) -> bool {
+/// Whether a mailbox takes no more from this sender; `own` copies do not count to a sender's share.
+pub(crate) fn is_full(usage: &Usage, own: bool, limits: &Limits) -> bool {
     usage.total.messages >= limits.mailbox_messages
         || usage.total.bytes >= limits.mailbox_bytes
         || (!own && usage.from_sender.messages >= limits.mailbox_messages_per_sender)

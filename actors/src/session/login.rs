@@ -180,8 +180,8 @@ pub(crate) async fn register(
     check_signatures(node, channel, open, &register, &checked, manifest_bytes).await?;
     let account = new_account(&register, &checked, hash, now);
     let created = in_time(node, node.store.create_account(account)).await.map_err(|error| store_unavailable(&error))?;
-    if created == Created::Taken && !is_same(node, &checked, hash, &device).await? {
-        return Err(refuse(ErrorCode::UsernameTaken, "somebody has, or had, this name; choose another"));
+    if created == Created::Taken {
+        check_same(node, &checked, hash, &device).await?;
     }
     node.roster.forget(&checked.username);
     Ok(LoggedIn { username: checked.username, device })
@@ -235,12 +235,15 @@ fn new_account(register: &Register, checked: &Checked, hash: [u8; 32], now: u64)
     }
 }
 
-/// Whether the account is the one that is being registered: the answer to the first time may have been lost.
-async fn is_same(node: &Node, checked: &Checked, hash: [u8; 32], device: &DeviceId) -> Result<bool, ErrorFrame> {
+/// Takes a registration that was made before with the same keys: the answer to the first time may have been lost.
+async fn check_same(node: &Node, checked: &Checked, hash: [u8; 32], device: &DeviceId) -> Result<(), ErrorFrame> {
     let found = in_time(node, node.roster.find(&checked.username)).await;
-    let account: Option<Arc<Account>> = found.map_err(|error| store_unavailable(&error))?;
-    Ok(account.is_some_and(|account| {
-        let same_keys = account.aik == checked.aik.as_bytes() && account.manifest.hash == hash;
-        same_keys && account.devices.iter().any(|known| known.id == *device && known.wrap.is_some())
-    }))
+    let Some(account): Option<Arc<Account>> = found.map_err(|error| store_unavailable(&error))? else {
+        return Err(key_invalid("a device id of the manifest belongs to another account; make a new one"));
+    };
+    let same_keys = account.aik == checked.aik.as_bytes() && account.manifest.hash == hash;
+    if same_keys && account.devices.iter().any(|known| known.id == *device && known.wrap.is_some()) {
+        return Ok(());
+    }
+    Err(refuse(ErrorCode::UsernameTaken, "somebody has, or had, this name; choose another"))
 }

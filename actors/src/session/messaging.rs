@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use sealwire_protocol::frames::{ClientFrame, Delivery, ErrorFrame, Message, Request, Shared};
 use sealwire_protocol::{DeviceId, ErrorCode, Username};
-use sealwire_store::{Fingerprint, Mail, MailKey, StoreError};
+use sealwire_store::{Fingerprint, Mail, MailKey, StoreError, Usage};
 use twox_hash::XxHash3_64;
 
 use super::Session;
@@ -193,6 +193,20 @@ fn fingerprint(message: &Message<'_>) -> Fingerprint {
     Fingerprint { header, content }
 }
 
+/// How full a mailbox is, with what is on its way into it. What is on its way is looked at first, so nothing is missed;
+/// what was committed in between is counted twice, so a mailbox that seems full is looked at again when it has settled.
+async fn usage(node: &Node, device: &DeviceId, from: &Username) -> Result<Usage, StoreError> {
+    loop {
+        let decision = node.spool.next_decision();
+        let pending = node.spool.pending(device, from);
+        let usage = node.store.usage(device, from).await? + pending;
+        if pending.total.messages == 0 || !admission::is_full(&usage, false, &node.settings.limits) {
+            return Ok(usage);
+        }
+        decision.await;
+    }
+}
+
 async fn find(
     node: &Node,
     need: Need,
@@ -213,7 +227,7 @@ async fn find(
             }
         }
         Need::Usage(device) => {
-            facts.usage.insert(device, node.store.usage(&device, username).await?);
+            facts.usage.insert(device, usage(node, &device, username).await?);
         }
         Need::Held => {
             let mut held: HashSet<DeviceId> = node.store.find(&key).await?.iter().map(|held| held.device).collect();

@@ -63,7 +63,7 @@ impl Session {
                 let refusal = ErrorFrame { id: error.id, ..ErrorFrame::new(error.code, error.message) };
                 self.refuse(refusal, ctx);
             }
-            Ok(frame) if self.looking_up && waits(&frame.request) => self.wait(text, ctx),
+            Ok(frame) if self.looking_up && self.waits(&frame.request) => self.wait(text, ctx),
             Ok(frame) => self.request(text, frame, ctx),
         }
     }
@@ -113,6 +113,12 @@ impl Session {
             self.socket.resume();
         }
         self.end_turn(ctx);
+    }
+
+    /// Whether a request must keep its place in the order of what a client sends. Before the log-in everything does.
+    fn waits(&self, request: &Request<'_>) -> bool {
+        let keeps_no_place = matches!(request, Request::Ack(_) | Request::Heartbeat(_));
+        matches!(self.stage, Stage::Greeting(_)) || !keeps_no_place
     }
 
     fn request(&mut self, text: &ByteString, frame: ClientFrame<'_>, ctx: &mut SessionContext) {
@@ -366,9 +372,4 @@ impl Session {
             }
         }));
     }
-}
-
-/// Whether a request must keep its place in the order of what a client sends.
-fn waits(request: &Request<'_>) -> bool {
-    !matches!(request, Request::Ack(_) | Request::Heartbeat(_))
 }

@@ -61,6 +61,7 @@ impl Spool {
     }
 
     pub(crate) fn committed(&self, work: Work, outcome: &BatchOutcome) {
+        self.queue.decided(&work.appends);
         let outcomes = outcome.appended.iter().copied().chain(std::iter::repeat(Appended::Failed));
         for (append, outcome) in work.appends.into_iter().zip(outcomes) {
             self.appended(append, outcome);
@@ -88,6 +89,7 @@ impl Spool {
 
     fn failed(&self, work: Work, error: &StoreError, ctx: &mut Context<Self>) {
         tracing::error!(%error, appends = work.appends.len(), "a commit failed; the senders keep what was in it");
+        self.queue.decided(&work.appends);
         self.queue.give_back(work.failed());
         ctx.run_later(PAUSE, |spool, ctx| spool.commit_next(ctx));
     }

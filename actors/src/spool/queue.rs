@@ -1,11 +1,15 @@
 //! What waits for the store. Bounded in number and bytes; what does not fit is failed at once, so that its sender keeps it.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, OnceLock};
 
 use actix::Recipient;
 use parking_lot::Mutex;
-use sealwire_protocol::DeviceId;
-use sealwire_store::{Appended, Batch, Mail, MailKey, Removal};
+use sealwire_protocol::{DeviceId, Username};
+use sealwire_store::{Appended, Batch, Mail, MailKey, Place, Removal, Usage};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::messages::Commit;
 use crate::presence::Departure;
@@ -116,10 +120,41 @@ impl Work {
     }
 }
 
+/// Copies for a device that are on their way into its mailbox: waiting here, or in the commit that is under way.
+#[derive(Default)]
+struct Pending {
+    usage: Usage,
+    senders: HashMap<Username, Place>,
+}
+
+/// Adds a copy to a place, or takes it out.
+fn count(place: &mut Place, mail: &Mail, add: bool) {
+    let bytes = mail.size() as u64;
+    *place = match add {
+        true => Place { messages: place.messages + 1, bytes: place.bytes + bytes },
+        false => Place { messages: place.messages.saturating_sub(1), bytes: place.bytes.saturating_sub(bytes) },
+    };
+}
+
+impl Pending {
+    fn count(&mut self, mail: &Mail, add: bool) {
+        count(&mut self.usage.total, mail, add);
+        if mail.own {
+            return;
+        }
+        let share = self.senders.entry(mail.from.clone()).or_default();
+        count(share, mail, add);
+        if share.messages == 0 {
+            self.senders.remove(&mail.from);
+        }
+    }
+}
+
 #[derive(Default)]
 struct Waiting {
     work: Work,
     bytes: usize,
+    pending: HashMap<DeviceId, Pending>,
     /// A commit is under way, or the actor has been woken for one.
     busy: bool,
 }
@@ -129,11 +164,13 @@ pub(crate) struct SpoolQueue {
     bounds: Bounds,
     waiting: Mutex<Waiting>,
     actor: OnceLock<Recipient<Commit>>,
+    /// Notified when copies have been decided.
+    decided: Notify,
 }
 
 impl SpoolQueue {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, waiting: Mutex::default(), actor: OnceLock::new() }
+        Self { bounds, waiting: Mutex::default(), actor: OnceLock::new(), decided: Notify::new() }
     }
 
     pub(super) fn wakes(&self, actor: Recipient<Commit>) {
@@ -151,6 +188,7 @@ impl SpoolQueue {
             return append.failed();
         }
         waiting.bytes += size;
+        waiting.pending.entry(append.mail.device).or_default().count(&append.mail, true);
         waiting.work.appends.push(append);
         self.wake(waiting);
     }
@@ -212,6 +250,34 @@ impl SpoolQueue {
         Some(work)
     }
 
+    /// The copies of a batch have been decided: they are in the store, or nowhere.
+    pub(crate) fn decided(&self, appends: &[Append]) {
+        let mut waiting = self.waiting.lock();
+        for Append { mail, .. } in appends {
+            if let Entry::Occupied(mut pending) = waiting.pending.entry(mail.device) {
+                pending.get_mut().count(mail, false);
+                if pending.get().usage.total.messages == 0 {
+                    pending.remove();
+                }
+            }
+        }
+        drop(waiting);
+        self.decided.notify_waiters();
+    }
+
+    /// Returns when copies are decided after this call.
+    pub(crate) fn next_decision(&self) -> Notified<'_> {
+        self.decided.notified()
+    }
+
+    /// What is on its way into a mailbox, and how much of it from one sender.
+    pub(crate) fn pending(&self, device: &DeviceId, from: &Username) -> Usage {
+        let waiting = self.waiting.lock();
+        let pending = waiting.pending.get(device);
+        let from_sender = |pending: &Pending| pending.senders.get(from).copied().unwrap_or_default();
+        pending.map_or_else(Usage::default, |pending| Usage { from_sender: from_sender(pending), ..pending.usage })
+    }
+
     /// Whether everything that was put in has been decided.
     pub(crate) fn is_idle(&self) -> bool {
         !self.waiting.lock().busy
@@ -242,6 +308,23 @@ mod tests {
         let orders: Vec<u64> = std::iter::from_fn(|| queue.next()).map(|work| work.appends[0].mail.order).collect();
         assert_eq!(orders, [1, 2]);
         assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn a_copy_is_on_its_way_until_it_is_decided() {
+        let queue = SpoolQueue::new(Bounds::default());
+        let (device, alice, carl) = (append(1).0.mail.device, "alice".parse().unwrap(), "carl".parse().unwrap());
+        (1..=3).for_each(|n| queue.append(append(n).0));
+        let own = Append { mail: Mail { own: true, ..append(4).0.mail }, ..append(4).0 };
+        queue.append(own);
+        let work = queue.next().unwrap();
+        let places = |usage: Usage| (usage.total.messages, usage.from_sender.messages);
+        assert_eq!(places(queue.pending(&device, &alice)), (4, 3));
+        assert_eq!(places(queue.pending(&device, &carl)), (4, 0));
+        queue.decided(&work.appends[..2]);
+        assert_eq!(queue.pending(&device, &alice).total, Place { messages: 2, bytes: 200 });
+        queue.decided(&work.appends[2..]);
+        assert!(queue.waiting.lock().pending.is_empty());
     }
 
     #[test]

@@ -22,7 +22,7 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "sealwire-chat", version, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
-    /// The server: wss://HOST[:PORT], or ws:// on this machine. Remembered by `register`.
+    /// The server: `wss://HOST[:PORT]`, or `ws://` on this machine. Remembered by `register`.
     #[arg(long, global = true, env = "SEALWIRE_SERVER", value_name = "URL")]
     pub(crate) server: Option<Server>,
 

@@ -1,6 +1,7 @@
 //! The mail of devices that are away.
 
 use std::collections::HashSet;
+use std::ops::Add;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -185,5 +186,21 @@ impl Place {
     pub(crate) fn add(&mut self, bytes: u64) {
         self.messages += 1;
         self.bytes += bytes;
+    }
+}
+
+impl Add for Place {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { messages: self.messages + other.messages, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { total: self.total + other.total, from_sender: self.from_sender + other.from_sender }
     }
 }

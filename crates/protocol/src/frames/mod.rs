@@ -21,6 +21,8 @@ pub use server::{
 
 /// Longest `id` of a request, in bytes.
 pub const MAX_REQUEST_ID: usize = 64;
+/// How deep objects and arrays of a frame may be nested.
+pub const MAX_DEPTH: usize = 8;
 /// Most recipients of a message.
 pub const MAX_RECIPIENTS: usize = 64;
 /// Length of an RSA-4096 signature or wrapped key, in bytes.

@@ -11,8 +11,8 @@ use serde::de::value::{CowStrDeserializer, MapAccessDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::MAX_REQUEST_ID;
 use super::client::{ClientFrame, Request};
+use super::{MAX_DEPTH, MAX_REQUEST_ID};
 use crate::codes::ErrorCode;
 
 /// Why a frame was refused.
@@ -38,7 +38,7 @@ enum Found<'a> {
 pub(super) fn client_frame(text: &str) -> Result<ClientFrame<'_>, FrameError> {
     match read(text, FrameVisitor { kind: None }) {
         Ok(Found::Frame(frame)) => Ok(frame),
-        Ok(Found::UnknownType(id)) => Err(unknown_type(id)),
+        Ok(Found::UnknownType(id)) => Err(unknown_type(text, id)),
         Ok(Found::TypeLater) => client_frame_in_two_passes(text),
         Err(error) => Err(bad_request(text, &error)),
     }
@@ -54,7 +54,7 @@ fn client_frame_in_two_passes(text: &str) -> Result<ClientFrame<'_>, FrameError>
     let head: Head<'_> = serde_json::from_str(text).map_err(|error| bad_request(text, &error))?;
     match read(text, FrameVisitor { kind: Some(head.kind) }) {
         Ok(Found::Frame(frame)) => Ok(frame),
-        Ok(Found::UnknownType(id)) => Err(unknown_type(id)),
+        Ok(Found::UnknownType(id)) => Err(unknown_type(text, id)),
         Ok(Found::TypeLater) => unreachable!("the type was given"),
         Err(error) => Err(bad_request(text, &error)),
     }
@@ -70,9 +70,34 @@ fn read<'a>(text: &'a str, visitor: FrameVisitor<'a>) -> Result<Found<'a>, serde
     Ok(found)
 }
 
-fn unknown_type(id: Option<Cow<'_, str>>) -> FrameError {
+/// A frame of an unknown type is passed over unread, so its depth is the one thing about its shape that can be wrong. In a
+/// frame of a known type nothing may be as deep.
+fn unknown_type(text: &str, id: Option<Cow<'_, str>>) -> FrameError {
+    if depth(text) > MAX_DEPTH {
+        let message = format!("the frame is nested deeper than {MAX_DEPTH}");
+        return FrameError { code: ErrorCode::BadRequest, message, id: id.map(Cow::into_owned) };
+    }
     let message = "this server does not know the frame's `type`".to_owned();
     FrameError { code: ErrorCode::UnsupportedType, message, id: id.map(Cow::into_owned) }
+}
+
+/// How deep the objects and arrays of a JSON text are nested.
+fn depth(json: &str) -> usize {
+    let (mut deepest, mut depth, mut in_string, mut escaped) = (0, 0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if std::mem::take(&mut escaped) => {}
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// Says what is wrong in our own words: the library's would repeat names and values of the peer's.

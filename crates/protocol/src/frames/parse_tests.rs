@@ -164,3 +164,11 @@ fn server_frames_are_read_with_fields_of_tomorrow() {
     assert_eq!(serde_json::from_str::<ServerFrame>(json).unwrap(), ServerFrame::Status(status));
     assert_eq!(serde_json::from_str::<ServerFrame>(r#"{"type":"x","y":1}"#).unwrap(), ServerFrame::Unknown);
 }
+
+#[test]
+fn a_frame_of_an_unknown_type_is_no_deeper_than_eight() {
+    let nested = |n: usize| format!(r#"{{"type":"dance","x":{}"]["{}}}"#, "[".repeat(n), "]".repeat(n));
+    assert_eq!(code_of(&nested(7)), ErrorCode::UnsupportedType);
+    assert_eq!(code_of(&nested(8)), ErrorCode::BadRequest);
+    assert_eq!(code_of(r#"{"type":"dance","x":"\"[[[[[[[[[["}"#), ErrorCode::UnsupportedType);
+}
