@@ -58,6 +58,7 @@ impl Device {
         connection.say(&self.who.auth(&challenge)).await?;
         match connection.next().await {
             Some(ServerFrame::Session(_)) => Ok(connection),
+            Some(ServerFrame::Error(error)) if error.code.may_have_arrived() => Err(Lost),
             Some(other) => panic!("{} was not let in: {other:?}", self.who.name),
             None => Err(Lost),
         }

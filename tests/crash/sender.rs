@@ -93,10 +93,11 @@ impl Sender {
                 return End::Done;
             }
             tokio::select! {
-                frame = connection.next() => match frame {
-                    Some(frame) => self.hear(frame, world),
-                    None => return End::Lost,
-                },
+                frame = connection.next() => {
+                    if !frame.is_some_and(|frame| self.hear(frame, world)) {
+                        return End::Lost;
+                    }
+                }
                 _ = released.changed() => {}
             }
         }
@@ -112,13 +113,21 @@ impl Sender {
         burst
     }
 
-    fn hear(&mut self, frame: ServerFrame, world: &World) {
+    /// Whether the connection is of further use: behind a message that was refused for now nothing is sent on it, and all
+    /// that has no status is sent again in order on the next one.
+    fn hear(&mut self, frame: ServerFrame, world: &World) -> bool {
         match frame {
             ServerFrame::Status(status) => self.status(&status, world),
             ServerFrame::Reconnect(_) => {}
             ServerFrame::Queue(queue) => assert_eq!(queue.missed, None, "nobody sends to the sender"),
+            ServerFrame::Error(error) if error.code.may_have_arrived() => {
+                println!("{}: sending again", error.code);
+                world.refusals.update(|count| count + 1);
+                return false;
+            }
             other => panic!("a sender is told {other:?}"),
         }
+        true
     }
 
     /// One first status, then `delivered` behind a `queued`. That may be told again when a crash has kept the receiver's

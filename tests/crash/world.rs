@@ -6,7 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use sealwire_tests::stranger::PATIENCE;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// What has happened since the beginning.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,6 +41,8 @@ pub(crate) struct World {
     pub(crate) repeats: Cell<usize>,
     /// Statuses of repeats whose message had its last status already.
     pub(crate) told_again: Cell<usize>,
+    /// Messages that were refused for now, as by a store that did not answer in time: those behind them may overtake.
+    pub(crate) refusals: Cell<usize>,
 }
 
 impl World {
@@ -58,6 +62,7 @@ impl World {
             rng: RefCell::new(StdRng::seed_from_u64(seed)),
             repeats: Cell::default(),
             told_again: Cell::default(),
+            refusals: Cell::default(),
         }
     }
 
@@ -84,7 +89,14 @@ impl World {
     }
 
     /// Waits until the counts are as asked.
+    ///
+    /// # Panics
+    /// When nothing happens any more, so that they never will be: something was lost.
     pub(crate) async fn until(&self, reached: impl Fn(&Counts) -> bool) {
-        self.counts.subscribe().wait_for(|counts| reached(counts)).await.expect("the world outlives its devices");
+        let mut counts = self.counts.subscribe();
+        while !reached(&counts.borrow_and_update()) {
+            let change = timeout(PATIENCE, counts.changed()).await;
+            assert!(change.is_ok(), "nothing happens behind {:?}, seed {}", self.so_far(), self.seed);
+        }
     }
 }
