@@ -115,6 +115,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
 /// Closes the listener, lets the broker drain, stops the server. Workers run until the broker is done: sessions live on
 /// them, and an idle worker that is told to stop takes along whatever still runs there.
 async fn leave(broker: Broker, handle: &ServerHandle, door: TcpListener, limit: Duration) {
+    broker.announce_drain();
     handle.pause().await;
     // The accepting thread answers before it has let go of the socket; closing it too early would only log an error.
     tokio::time::sleep(PAUSE).await;

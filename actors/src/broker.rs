@@ -123,10 +123,15 @@ impl Broker {
         answers
     }
 
+    /// Says that the broker is about to go: [`Broker::is_draining`] from here on.
+    pub fn announce_drain(&self) {
+        self.node.draining.store(true, Ordering::Release);
+    }
+
     /// Asks every client to come back later, stores what they have not acknowledged, and returns when all of it is
     /// committed, or after `limit`. False when the limit came first: what has a status is stored all the same.
     pub async fn drain(&self, limit: Duration) -> bool {
-        self.node.draining.store(true, Ordering::Release);
+        self.announce_drain();
         let drained = tokio::time::timeout(limit, async {
             if let Err(error) = self.node.presence.send(Dismiss).await {
                 tracing::error!(%error, "the sessions could not be dismissed");

@@ -267,9 +267,9 @@ impl Session {
                     let (by, departure) = (Some(self.inbox.clone()), Some(departure.clone()));
                     self.node.spool.append(Append { mail, replies, by, departure });
                 }
-                Effect::Remove(key) => {
+                Effect::Remove { key, news } => {
                     let (by, departure) = (self.inbox.clone(), Some(departure.clone()));
-                    self.node.spool.remove(Remove { removal: Removal { device, key }, by, departure });
+                    self.node.spool.remove(Remove { removal: Removal { device, key }, by, departure, news });
                 }
                 Effect::Read { except, max_messages, max_bytes } => {
                     let store = self.node.store.clone();
@@ -282,11 +282,6 @@ impl Session {
                     });
                 }
                 Effect::Decided { reply, verdict } => reply.send(verdict),
-                Effect::DeliveredLater { key } => {
-                    if let Some(sender) = self.node.directory.find(&key.from_device) {
-                        sender.tell(Event::DeliveredLater(key.message_id));
-                    }
-                }
                 Effect::BacklogSent => self.backlog_sent(device, ctx),
             }
         }

@@ -36,16 +36,15 @@ pub(crate) enum Effect {
     Deliver { seq: u64, mail: Mail },
     /// Put the copy into the mailbox, tell these and this session.
     Append { mail: Mail, replies: Vec<Reply> },
-    /// Take an acknowledged copy out of the mailbox and tell this session.
-    Remove(MailKey),
+    /// Take an acknowledged copy out of the mailbox and tell this session; with `news`, also the sending device, if it is
+    /// connected, that a message which was `queued` has arrived.
+    Remove { key: MailKey, news: bool },
     /// Read the front of the mailbox.
     Read { except: HashSet<MailKey>, max_messages: usize, max_bytes: usize },
     /// Try to read again a little later: the store does not answer.
     ReadLater,
     /// Tell a sender.
     Decided { reply: Reply, verdict: Verdict },
-    /// Tell the sending device, if it is connected, that a message that was `queued` has arrived.
-    DeliveredLater { key: MailKey },
     /// The backlog has been sent for the first time.
     BacklogSent,
 }
@@ -270,10 +269,7 @@ impl Receiving {
             }
             Hold::Mailbox => {
                 self.removing.insert(sent.key);
-                effects.push(Effect::Remove(sent.key));
-                if !sent.own {
-                    effects.push(Effect::DeliveredLater { key: sent.key });
-                }
+                effects.push(Effect::Remove { key: sent.key, news: !sent.own });
             }
         }
     }
@@ -345,7 +341,7 @@ impl Receiving {
             if self.recents().lock().seen(&mail.key, mail.fingerprint) == Seen::Before(Fate::Acknowledged) {
                 // A copy that was stored although the device has it: a late repeat.
                 self.removing.insert(mail.key);
-                effects.push(Effect::Remove(mail.key));
+                effects.push(Effect::Remove { key: mail.key, news: false });
                 continue;
             }
             if !self.has_room(mail.size()) {

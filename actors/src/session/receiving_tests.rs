@@ -74,7 +74,7 @@ impl Side {
 
     fn removals(&mut self) -> Vec<MailKey> {
         self.take(|effect| match effect {
-            Effect::Remove(key) => Some(*key),
+            Effect::Remove { key, .. } => Some(*key),
             _ => None,
         })
     }

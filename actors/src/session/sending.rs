@@ -15,6 +15,8 @@ use super::recents::conflicts;
 
 /// How many messages of one connection may be undecided; more are answered `server_busy`.
 pub(crate) const UNDECIDED: usize = 4_096;
+/// How many messages of earlier connections a session remembers as arrived: as many as may be sent again at once.
+const NEWS: usize = 256;
 /// How many of its messages a session remembers to answer repeats.
 const REMEMBERED: usize = 4_096;
 
@@ -68,6 +70,8 @@ pub(crate) struct Sending {
     storing: HashMap<DeviceId, u32>,
     sent: HashMap<MessageId, (Fingerprint, Option<Status>)>,
     sent_order: VecDeque<MessageId>,
+    /// Messages of earlier connections that were told to have arrived.
+    news: VecDeque<MessageId>,
 }
 
 impl Sending {
@@ -97,7 +101,8 @@ impl Sending {
         debug_assert!((1..=64).contains(&copies.len()), "checked by the message's shape");
         self.last_ticket += 1;
         let open = u64::MAX >> (64 - copies.len().clamp(1, 64));
-        let message = Undecided { message_id, copies, open, delivered: false, refused: None };
+        let delivered = self.news.contains(&message_id);
+        let message = Undecided { message_id, copies, open, delivered, refused: None };
         self.undecided.insert(self.last_ticket, message);
         self.remember(message_id, fingerprint);
         self.last_ticket
@@ -178,13 +183,25 @@ impl Sending {
     /// A message that was `queued` has reached a device of its addressee. At most one `delivered` follows a `queued`.
     pub(crate) fn delivered_later(&mut self, message_id: MessageId) -> Option<Answer> {
         match self.sent.get_mut(&message_id) {
-            // Undecided: its first status will say it.
-            Some((_, None | Some(Status::Delivered))) => None,
-            Some((_, status)) => {
+            Some((_, Some(Status::Delivered))) => None,
+            Some((_, status @ Some(_))) => {
                 *status = Some(Status::Delivered);
                 Some(Answer::Status(message_id, Status::Delivered))
             }
-            None => Some(Answer::Status(message_id, Status::Delivered)),
+            // A repeat that is undecided: its first status says it.
+            Some((_, None)) => {
+                let same = |message: &&mut Undecided| message.message_id == message_id;
+                self.undecided.values_mut().filter(same).for_each(|message| message.delivered = true);
+                None
+            }
+            // Sent on an earlier connection. A repeat may be on its way, and is then answered alike.
+            None => {
+                self.news.push_back(message_id);
+                if self.news.len() > NEWS {
+                    self.news.pop_front();
+                }
+                Some(Answer::Status(message_id, Status::Delivered))
+            }
         }
     }
 }
@@ -259,6 +276,19 @@ mod tests {
         assert_eq!(sending.repeat(&message_id(1), print(1, 2)), Repeat::Conflict);
         assert_eq!(sending.repeat(&message_id(1), print(2, 2)), Repeat::No);
         assert_eq!(sending.repeat(&message_id(2), print(1, 1)), Repeat::No);
+    }
+
+    #[test]
+    fn a_repeat_of_what_has_arrived_is_never_only_queued() {
+        let (mut sending, ticket) = with_copies(&[(1, false)]);
+        assert_eq!(sending.delivered_later(message_id(1)), None);
+        let answer = sending.decided(ticket, 0, Verdict::Stored);
+        assert_eq!(answer, Some(Answer::Status(message_id(1), Status::Delivered)));
+
+        let mut later = Sending::default();
+        assert_eq!(later.delivered_later(message_id(1)), Some(Answer::Status(message_id(1), Status::Delivered)));
+        let ticket = later.accept(message_id(1), PRINT, [(device(1), false)]);
+        assert_eq!(later.decided(ticket, 0, Verdict::Stored), Some(Answer::Status(message_id(1), Status::Delivered)));
     }
 
     #[test]

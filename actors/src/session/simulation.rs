@@ -220,17 +220,17 @@ impl World {
                     let (by, departure) = (Some(bob.inbox.clone()), Some(bob.departure.clone()));
                     self.queue.append(Append { mail, replies, by, departure });
                 }
-                Effect::Remove(key) => {
+                Effect::Remove { key, news } => {
                     let removal = Removal { device: device(BOB), key };
                     let (by, departure) = (bob.inbox.clone(), Some(bob.departure.clone()));
-                    self.queue.remove(Remove { removal, by, departure });
+                    self.queue.remove(Remove { removal, by, departure, news });
                 }
                 Effect::Read { except, max_messages, max_bytes } => {
                     assert!(bob.read.is_none(), "one read at a time");
                     bob.read = Some(Read::Asked { except, max_messages, max_bytes });
                 }
                 Effect::Decided { reply, verdict } => reply.send(verdict),
-                Effect::ReadLater | Effect::DeliveredLater { .. } | Effect::BacklogSent => {}
+                Effect::ReadLater | Effect::BacklogSent => {}
             }
         }
     }

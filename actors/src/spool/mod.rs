@@ -13,7 +13,7 @@ pub(crate) use queue::{Append, Bounds, Miss, Remove, SpoolQueue, Work};
 use sealwire_store::{Appended, BatchOutcome, Store, StoreError};
 
 use crate::presence::Directory;
-use crate::session::{Verdict, conflicts};
+use crate::session::{Event, Verdict, conflicts};
 
 /// How long to leave a store alone that has failed, when only removals wait for it.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -66,7 +66,8 @@ impl Spool {
         for (append, outcome) in work.appends.into_iter().zip(outcomes) {
             self.appended(append, outcome);
         }
-        Work::removed(work.removals);
+        Work::removed(&work.removals);
+        work.removals.iter().filter(|remove| remove.news).for_each(|remove| self.tell_sender(remove));
         work.missed.iter().for_each(|miss| miss.reply.send(Verdict::Missed));
     }
 
@@ -85,6 +86,14 @@ impl Spool {
             present.nudge();
         }
         append.decided(outcome, verdict);
+    }
+
+    /// Told only once the copy is out of the mailbox: after a crash the news may be missing, but does not come twice.
+    fn tell_sender(&self, remove: &Remove) {
+        let key = remove.removal.key;
+        if let Some(sender) = self.directory.find(&key.from_device) {
+            sender.tell(Event::DeliveredLater(key.message_id));
+        }
     }
 
     fn failed(&self, work: Work, error: &StoreError, ctx: &mut Context<Self>) {

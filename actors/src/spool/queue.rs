@@ -66,6 +66,8 @@ pub(crate) struct Remove {
     pub(crate) removal: Removal,
     /// The session that is told.
     pub(crate) by: Arc<Inbox>,
+    /// Whether the sending device is told that its message has arrived.
+    pub(crate) news: bool,
     /// That session's departure: its successor should not be given the copy once more.
     #[expect(dead_code, reason = "it is held, and acts when it is dropped")]
     pub(crate) departure: Option<Arc<Departure>>,
@@ -105,7 +107,7 @@ impl Work {
     }
 
     /// Tells the sessions whose copies are out.
-    pub(crate) fn removed(removals: Vec<Remove>) {
+    pub(crate) fn removed(removals: &[Remove]) {
         for run in removals.chunk_by(|a, b| Arc::ptr_eq(&a.by, &b.by)) {
             let keys: Vec<MailKey> = run.iter().map(|remove| remove.removal.key).collect();
             run[0].by.tell(Event::Removed(keys));
