@@ -16,7 +16,7 @@ use crate::presence::{Directory, Dismiss, Presence};
 use crate::quota::Quotas;
 use crate::roster::Roster;
 use crate::router::Router;
-use crate::session::{self, Session};
+use crate::session::{self, Place, Session};
 use crate::settings::Settings;
 use crate::spool::{Bounds, Spool, SpoolQueue};
 use crate::verify::{Verifier, stranger_key};
@@ -59,19 +59,26 @@ impl Broker {
         let spool = Arc::new(SpoolQueue::new(Bounds::default()));
         let quotas = Arc::new(Quotas::new(settings.limits.clone(), clock.clone()));
         start_spool(&spool, &store, &directory, settings.timing.store);
-        let presence = Presence { directory: directory.clone(), store: store.clone(), quotas: quotas.clone() }.start();
+        let roster = Arc::new(Roster::new(store.clone()));
+        let presence = Presence {
+            directory: directory.clone(),
+            store: store.clone(),
+            roster: roster.clone(),
+            quotas: quotas.clone(),
+        };
+        let presence = presence.start();
         let threads = available_parallelism().map_or(2, usize::from);
         let (waiting, patience) = (settings.limits.verifications_waiting, settings.timing.verification);
         let stranger = stranger_key(crate::random()).expect("a key made of any bytes is well formed");
         let node = Node {
             router: Router { directory: directory.clone(), spool: spool.clone() },
-            roster: Roster::new(store.clone()),
+            roster,
             verifier: Verifier::new(threads, waiting, patience, stranger),
             nobody: "nobody".parse().expect("a well-formed name"),
             connections: AtomicUsize::new(0),
             greeting: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
-            store_health: Mutex::new(None),
+            store_health: Mutex::new((0, true)),
             settings,
             clock,
             store,
@@ -92,7 +99,9 @@ impl Broker {
     ) -> session::HttpResponse {
         let node = self.node.clone();
         let (clock, limits) = (node.clock.clone(), node.settings.limits.clone());
-        session::start(request, payload, clock, &limits, |socket| Session::new(node, peer.origin, peer.guard, socket))
+        // Counted and permitted for as long as the socket exists.
+        let held = (Place::take(&node, |node| &node.connections), peer.guard);
+        session::start(request, payload, clock, &limits, held, |socket| Session::new(node, peer.origin, socket))
     }
 
     /// Whether no more connections are taken that have not logged in.
@@ -113,13 +122,18 @@ impl Broker {
     /// Whether the store answers in time. Asked at most once a second, however often a stranger does.
     pub async fn store_answers(&self) -> bool {
         let now = self.node.clock.now().mono;
-        let known = self.node.store_health.lock().filter(|(asked, _)| now < asked + HEALTH_KEPT);
-        if let Some((_, answers)) = known {
-            return answers;
+        {
+            let mut health = self.node.store_health.lock();
+            let (asked, answers) = *health;
+            if now < asked.saturating_add(HEALTH_KEPT) {
+                return answers;
+            }
+            // Whoever asks meanwhile is told what was known before.
+            *health = (now, answers);
         }
         let asked = tokio::time::timeout(self.node.settings.timing.store, self.node.store.highest_order()).await;
         let answers = matches!(asked, Ok(Ok(_)));
-        *self.node.store_health.lock() = Some((now, answers));
+        self.node.store_health.lock().1 = answers;
         answers
     }
 

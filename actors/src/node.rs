@@ -26,7 +26,7 @@ pub(crate) struct Node {
     pub(crate) presence: Addr<Presence>,
     pub(crate) spool: Arc<SpoolQueue>,
     pub(crate) router: Router,
-    pub(crate) roster: Roster,
+    pub(crate) roster: Arc<Roster>,
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) verifier: Verifier,
     /// Stands in for a name that is none, so that a log-in with it costs the same work.
@@ -37,5 +37,5 @@ pub(crate) struct Node {
     /// The node is about to go.
     pub(crate) draining: AtomicBool,
     /// When the store was last asked for its health, and whether it answered.
-    pub(crate) store_health: Mutex<Option<(u64, bool)>>,
+    pub(crate) store_health: Mutex<(u64, bool)>,
 }

@@ -40,6 +40,9 @@ impl Roster {
             && self.changes.load(Ordering::Acquire) == changes
         {
             self.accounts.insert(name.clone(), account.clone());
+            if self.changes.load(Ordering::Acquire) != changes {
+                self.accounts.remove(name);
+            }
         }
         Ok(account)
     }

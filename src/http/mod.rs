@@ -7,9 +7,15 @@ pub(crate) mod origin;
 mod refusal;
 mod upgrade;
 
-use std::{io, net::TcpListener, time::Duration};
+use std::{any::Any, io, net::TcpListener, time::Duration};
 
-use actix_web::{App, HttpServer, dev::Server, middleware::DefaultHeaders, web};
+use actix_web::{
+    App, HttpServer,
+    dev::{Extensions, Server},
+    middleware::DefaultHeaders,
+    rt::net::TcpStream,
+    web,
+};
 use sealwire_actors::Broker;
 
 use self::upgrade::Edge;
@@ -23,6 +29,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How long a peer may take to hear that its connection is closed.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How long a peer may leave sent bytes without acknowledgement, in milliseconds: above `timing.blocked`, which lets the
+/// session end in order first.
+const STALL_MILLIS: u32 = 45_000;
 
 /// Seconds that connections which outlive the drain have to send their last bytes.
 const LAST_BYTES: u64 = 1;
@@ -46,6 +56,7 @@ pub(crate) fn serve(config: &Config, broker: Broker, listener: TcpListener) -> i
             .route("/", web::get().to(health::about))
             .default_service(web::to(health::nothing_here))
     })
+    .on_connect(bound_stalls)
     .workers(workers(config.server.workers))
     .max_connections(config.edge.max_connections.saturating_add(SPARE_CONNECTIONS))
     .client_request_timeout(Duration::from_secs(config.server.request_seconds))
@@ -55,6 +66,16 @@ pub(crate) fn serve(config: &Config, broker: Broker, listener: TcpListener) -> i
     .disable_signals()
     .listen(listener)?;
     Ok(server.run())
+}
+
+/// Lets the kernel end a connection whose peer takes nothing. The HTTP server does not ask for more to write while the
+/// socket is blocked, so a session's own end would not be noticed, and peers that never read would pile up.
+fn bound_stalls(socket: &dyn Any, _: &mut Extensions) {
+    if let Some(stream) = socket.downcast_ref::<TcpStream>()
+        && let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, STALL_MILLIS)
+    {
+        tracing::debug!(%error, "a connection without a bound on stalls");
+    }
 }
 
 fn workers(configured: usize) -> usize {

@@ -1,12 +1,13 @@
 //! What the presence actor hears.
 
 use actix::Message;
-use sealwire_protocol::DeviceId;
+use sealwire_protocol::{DeviceId, Username};
 
-/// A device has logged in.
+/// A device is here, or was until now.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct Arrived {
+pub(crate) struct Seen {
+    pub(crate) username: Username,
     pub(crate) device: DeviceId,
     /// Milliseconds since 1970.
     pub(crate) at: u64,

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 pub(crate) use directory::{Departure, Directory, Gone};
-pub(crate) use messages::{Arrived, Dismiss};
+pub(crate) use messages::{Dismiss, Seen};
 use sealwire_store::Store;
 
 use crate::quota::Quotas;
+use crate::roster::Roster;
 use crate::session::Event;
 
 /// How often what is kept per user is looked through for what may be forgotten.
@@ -24,6 +25,7 @@ const MAILBOX: usize = 1_024;
 pub(crate) struct Presence {
     pub(crate) directory: Arc<Directory>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) roster: Arc<Roster>,
     pub(crate) quotas: Arc<Quotas>,
 }
 
@@ -36,16 +38,15 @@ impl Actor for Presence {
     }
 }
 
-impl Handler<Arrived> for Presence {
+impl Handler<Seen> for Presence {
     type Result = ();
 
-    fn handle(&mut self, arrived: Arrived, ctx: &mut Self::Context) {
+    fn handle(&mut self, seen: Seen, ctx: &mut Self::Context) {
         let store = self.store.clone();
-        let noted = async move { store.device_seen(&arrived.device, arrived.at).await };
-        ctx.spawn(noted.into_actor(self).map(|noted, _, _| {
-            if let Err(error) = noted {
-                tracing::warn!(%error, "could not note when a device was here");
-            }
+        let noted = async move { store.device_seen(&seen.device, seen.at).await.map(|()| seen.username) };
+        ctx.spawn(noted.into_actor(self).map(|noted, presence, _| match noted {
+            Ok(username) => presence.roster.forget(&username),
+            Err(error) => tracing::warn!(%error, "could not note when a device was here"),
         }));
     }
 }

@@ -219,6 +219,9 @@ async fn find(
     match need {
         Need::Account(name) => {
             let account = node.roster.find(&name).await?;
+            if name == *username && account.is_none() {
+                return Err(StoreError::Damaged("an account that is logged in is not there".to_owned()));
+            }
             if name == *username {
                 facts.sender = account.clone();
             }

@@ -24,7 +24,6 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 mod simulation;
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,6 +45,7 @@ use self::socket::{Incoming, SessionContext, Socket};
 use self::state::{Authenticated, Conduct, Stage};
 use crate::clock::{Now, millis};
 use crate::node::Node;
+use crate::presence::Seen;
 use crate::spool::{Append, Remove};
 
 /// How long a connection that was closed from here may take to close from there.
@@ -56,6 +56,8 @@ const READ_AGAIN: Duration = Duration::from_millis(500);
 const BACKLOG: usize = 4 * 1024 * 1024;
 /// How many frames wait for an answer that is being looked up, before the socket is left alone.
 const WAITING_FRAMES: usize = 64;
+/// The same in bytes.
+const WAITING_BYTES: usize = 1024 * 1024;
 
 /// A place in one of the node's counts, given back when dropped.
 pub(crate) struct Place(Arc<Node>, fn(&Node) -> &AtomicUsize);
@@ -85,6 +87,7 @@ pub(crate) struct Session {
     conduct: Conduct,
     /// Frames that wait for an answer that is being looked up, in order.
     waiting: VecDeque<ByteString>,
+    waiting_bytes: usize,
     looking_up: bool,
     opened: u64,
     last_heard: u64,
@@ -92,13 +95,11 @@ pub(crate) struct Session {
     alarm: Option<(u64, SpawnHandle)>,
     /// Dropped at the log-in.
     greeting_place: Option<Place>,
-    _place: Place,
-    _guard: Box<dyn Any + Send>,
 }
 
 impl Session {
     /// A connection that has just been made.
-    pub(crate) fn new(node: Arc<Node>, origin: String, guard: Box<dyn Any + Send>, socket: Socket) -> Self {
+    pub(crate) fn new(node: Arc<Node>, origin: String, socket: Socket) -> Self {
         let now = node.clock.now();
         let limits = &node.settings.limits;
         Self {
@@ -109,14 +110,13 @@ impl Session {
             incoming: None,
             conduct: Conduct::new(&node.settings),
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
             looking_up: false,
             opened: now.mono,
             last_heard: now.mono,
             closed_at: None,
             alarm: None,
             greeting_place: Some(Place::take(&node, |node| &node.greeting)),
-            _place: Place::take(&node, |node| &node.connections),
-            _guard: guard,
             node,
         }
     }
@@ -147,8 +147,11 @@ impl Session {
         }
     }
 
+    /// Sends a frame, unless the connection has been closed: nothing follows a close frame (RFC 6455, section 5.5.1).
     fn send(&self, frame: &ServerFrame, ctx: &mut SessionContext) {
-        ctx.text(frame.to_json());
+        if !self.is_closing() {
+            ctx.text(frame.to_json());
+        }
     }
 
     /// Refuses a request. A connection that has not logged in is given a fresh challenge with it.
@@ -319,24 +322,28 @@ impl Session {
 
     /// Says that the mailbox is empty, and how many copies it has lost.
     fn backlog_sent(&self, device: DeviceId, ctx: &mut SessionContext) {
-        let store = self.node.store.clone();
-        let missed = async move { store.missed(&device).await.unwrap_or_default() };
+        let node = self.node.clone();
+        let missed = async move { login::in_time(&node, node.store.missed(&device)).await.unwrap_or_default() };
         ctx.spawn(missed.into_actor(self).map(move |missed, session, ctx| {
-            if !matches!(session.stage, Stage::Authenticated(_)) {
-                return;
-            }
             let told = (missed > 0).then_some(missed);
             session.send(&ServerFrame::Queue(Queue { empty: true, missed: told }), ctx);
-            if let Some(count) = told {
-                let store = session.node.store.clone();
-                let forget = async move {
-                    if let Err(error) = store.forget_missed(&device, count).await {
-                        tracing::warn!(%error, "a device will be told again what it has missed");
-                    }
-                };
-                ctx.spawn(forget.into_actor(session));
+            if let Some(authenticated) = session.authenticated() {
+                authenticated.told_missed = told;
             }
         }));
+    }
+
+    /// The client has said something after it was told what it missed, so it knows.
+    fn forget_missed(&mut self, ctx: &mut SessionContext) {
+        let node = self.node.clone();
+        let Some(session) = self.authenticated() else { return };
+        let (Some(count), device) = (session.told_missed.take(), session.device) else { return };
+        let forget = async move {
+            if let Err(error) = login::in_time(&node, node.store.forget_missed(&device, count)).await {
+                tracing::warn!(%error, "a device will be told again what it has missed");
+            }
+        };
+        ctx.spawn(forget.into_actor(self));
     }
 
     /// What every turn ends with.
@@ -435,10 +442,14 @@ impl Session {
 
     /// Leaves the directory, once everything that was accepted for the device and not acknowledged is committed.
     fn leave(&mut self) {
+        self.waiting = VecDeque::new();
         let Stage::Authenticated(mut session) = std::mem::replace(&mut self.stage, Stage::Closing) else {
             self.greeting_place = None;
             return;
         };
+        let seen = Seen { username: session.username.clone(), device: session.device, at: self.now().wall };
+        // A hint that may be dropped.
+        let _ = self.node.presence.try_send(seen);
         let departure = Some(session.departure.clone());
         for (mail, replies) in session.receiving.end() {
             self.node.spool.append(Append { mail, replies, by: None, departure: departure.clone() });

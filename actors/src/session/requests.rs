@@ -9,7 +9,7 @@ use sealwire_protocol::frames::{
     Auth, ClientFrame, ErrorFrame, HeartbeatAnswer, Register, Request, ServerFrame, Session as SessionFrame,
     SessionLimits,
 };
-use sealwire_protocol::{CloseCode, ErrorCode};
+use sealwire_protocol::{CloseCode, ErrorCode, MessageId};
 use sealwire_store::Account;
 
 use super::admission::Facts;
@@ -20,13 +20,14 @@ use super::receiving::{Acked, Receiving, WindowLimits};
 use super::sending::Sending;
 use super::socket::SessionContext;
 use super::state::{Authenticated, Life, Stage, Statuses};
-use super::{Event, Inbox, Session, WAITING_FRAMES};
-use crate::presence::{Arrived, Departure};
+use super::{Event, Inbox, Session, WAITING_BYTES, WAITING_FRAMES};
+use crate::presence::{Departure, Seen};
 
 impl Session {
     /// A text message came.
     pub(super) fn text(&mut self, text: &ByteString, ctx: &mut SessionContext) {
         self.heard();
+        self.forget_missed(ctx);
         match &mut self.stage {
             Stage::Closing => {}
             Stage::Greeting(greeting) => match greeting.frame() {
@@ -50,12 +51,16 @@ impl Session {
             _ => frame.ack,
         });
         let id = parsed.as_ref().ok().and_then(|frame| frame.id.as_deref().map(str::to_owned));
+        let about = parsed.as_ref().ok().and_then(|frame| match &frame.request {
+            Request::Message(message) => Some(message.message_id),
+            _ => None,
+        });
         let acked = match acknowledged {
-            Some(seq) => self.ack(seq, id.as_ref(), ctx),
+            Some(seq) => self.ack(seq, id.as_ref(), about, ctx),
             None => Acked::Nothing,
         };
         let counts = !(acked == Acked::Forward && matches!(&parsed, Ok(ClientFrame { request: Request::Ack(_), .. })));
-        if acked == Acked::Beyond || (counts && !self.take_frame(id.as_ref(), ctx)) {
+        if acked == Acked::Beyond || (counts && !self.take_frame(id.as_ref(), about, ctx)) {
             return;
         }
         match parsed {
@@ -69,32 +74,38 @@ impl Session {
     }
 
     /// Counts a frame; false when it is one too many.
-    fn take_frame(&mut self, id: Option<&String>, ctx: &mut SessionContext) -> bool {
+    pub(super) fn take_frame(
+        &mut self,
+        id: Option<&String>,
+        about: Option<MessageId>,
+        ctx: &mut SessionContext,
+    ) -> bool {
         let now = self.now();
         match self.conduct.frame(now) {
             Ok(()) => true,
             Err(after) => {
                 let error = ErrorFrame::new(ErrorCode::RateLimited, "too many frames in a second");
-                self.rate_limited(ErrorFrame { id: id.cloned(), ..error }, after, ctx);
+                self.rate_limited(ErrorFrame { id: id.cloned(), message_id: about, ..error }, after, ctx);
                 false
             }
         }
     }
 
-    fn ack(&mut self, seq: u64, id: Option<&String>, ctx: &mut SessionContext) -> Acked {
+    fn ack(&mut self, seq: u64, id: Option<&String>, about: Option<MessageId>, ctx: &mut SessionContext) -> Acked {
         let mut acked = Acked::Nothing;
         self.receive(ctx, |receiving, _, effects| acked = receiving.ack(seq, effects));
         if acked == Acked::Beyond {
             let error = ErrorFrame::new(ErrorCode::BadRequest, "the acknowledged `seq` is above the last one sent");
-            self.refuse(ErrorFrame { id: id.cloned(), ..error }, ctx);
+            self.refuse(ErrorFrame { id: id.cloned(), message_id: about, ..error }, ctx);
         }
         acked
     }
 
     /// Keeps a frame until what is being looked up is there. The socket is left alone when many wait.
     fn wait(&mut self, text: &ByteString, _: &mut SessionContext) {
+        self.waiting_bytes += text.len();
         self.waiting.push_back(text.clone());
-        if self.waiting.len() >= WAITING_FRAMES {
+        if self.waiting.len() >= WAITING_FRAMES || self.waiting_bytes >= WAITING_BYTES {
             self.socket.pause();
         }
     }
@@ -104,12 +115,15 @@ impl Session {
         self.looking_up = false;
         while !self.looking_up && !self.is_closing() {
             let Some(text) = self.waiting.pop_front() else { break };
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(text.len());
             if let Ok(frame) = ClientFrame::parse(&text) {
                 self.request(&text, frame, ctx);
             }
         }
         if self.waiting.is_empty() {
             self.waiting.shrink_to(0);
+            // What came meanwhile has waited in the socket, heartbeats too.
+            self.heard();
             self.socket.resume();
         }
         self.end_turn(ctx);
@@ -251,16 +265,13 @@ impl Session {
         if !matches!(self.stage, Stage::Greeting(_)) {
             return;
         }
-        let now = self.now();
         // Presence first, backlog second: whoever stores from here on finds this session and nudges it.
         let (departure, predecessor) = self.node.directory.enter(who.device, self.inbox.clone());
         let session = self.new_session(who, departure.into(), predecessor.clone());
         self.stage = Stage::Authenticated(Box::new(session));
         self.greeting_place = None;
         self.socket.lift_allowance();
-        // A hint that may be dropped.
-        let _ = self.node.presence.try_send(Arrived { device: who.device, at: now.wall });
-        self.node.roster.forget(&who.username);
+        self.note_seen(who);
         self.session_frame(queued, id, ctx);
         match predecessor {
             None => self.receive(ctx, |receiving, _, effects| receiving.may_read(effects)),
@@ -269,6 +280,12 @@ impl Session {
         if self.node.draining.load(std::sync::atomic::Ordering::Acquire) {
             self.inbox.tell(Event::Leave);
         }
+    }
+
+    /// Notes that the device is here: a hint that may be dropped.
+    fn note_seen(&self, who: &LoggedIn) {
+        let seen = Seen { username: who.username.clone(), device: who.device, at: self.now().wall };
+        let _ = self.node.presence.try_send(seen);
     }
 
     fn new_session(&self, who: &LoggedIn, departure: Arc<Departure>, predecessor: Option<Arc<Inbox>>) -> Authenticated {
@@ -286,6 +303,7 @@ impl Session {
             session_id: crate::random(),
             life: Life::new(self.now(), timing.session, timing.renewal),
             departure,
+            told_missed: None,
             predecessor,
         }
     }
@@ -340,19 +358,26 @@ impl Session {
         };
         let (node, channel) = (self.node.clone(), self.channel.clone());
         let check = async move {
-            login::log_in(&node, &channel, &open, auth).await?;
+            let who = login::log_in(&node, &channel, &open, auth).await?;
             let usage = login::in_time(&node, node.store.usage(&device, &username)).await;
-            usage.map_err(|error| login::store_unavailable(&error))
+            usage.map(|usage| (who, usage)).map_err(|error| login::store_unavailable(&error))
         };
         self.look_up(check, ctx, move |session, outcome, ctx| match outcome {
-            Ok(usage) => {
+            Ok((who, usage)) => {
+                session.note_seen(&who);
                 let (now, timing) = (session.now(), session.node.settings.timing.clone());
                 if let Some(authenticated) = session.authenticated() {
                     authenticated.life = Life::new(now, timing.session, timing.renewal);
                 }
                 session.session_frame(usage.total.messages, id, ctx);
             }
-            Err(error) => session.log_in_failed(ErrorFrame { id, ..error }, ctx),
+            Err(error) => {
+                session.log_in_failed(ErrorFrame { id, ..error }, ctx);
+                // It could not be checked: the client may answer another challenge.
+                if !session.is_closing() {
+                    session.challenge(None, ctx);
+                }
+            }
         });
     }
 

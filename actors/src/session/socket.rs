@@ -6,6 +6,7 @@
 //!
 //! Frames are decoded one at a time from one chunk at a time, so what a peer sends waits in the socket, not in memory.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -32,6 +33,8 @@ use crate::clock::Clock;
 /// The context that a session runs in.
 pub(crate) type SessionContext = ws::WebsocketContext<Session>;
 
+/// How many bytes the socket is given at a time.
+const SLICE: usize = 16 * 1024;
 /// A buffer larger than this is given back when it is empty.
 const KEPT_BUFFER: usize = 4 * 1024;
 
@@ -81,6 +84,18 @@ struct Shared {
 }
 
 impl Shared {
+    /// The next bytes for the peer, few enough that each one taken is progress: a turn's frames come as one chunk, and a
+    /// slow peer may need longer for a large one than a blocked one is given.
+    fn next_slice(&mut self) -> Option<Bytes> {
+        let chunk = self.chunks.front_mut()?;
+        let slice = chunk.split_to(chunk.len().min(SLICE));
+        if chunk.is_empty() {
+            self.chunks.pop_front();
+        }
+        self.backlog -= slice.len();
+        Some(slice)
+    }
+
     /// Ends the body with an error once everything has been written: the session has waited for the peer's close
     /// already, and a body that ends without one is kept open for a second time of the kind.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, std::io::Error>>> {
@@ -130,10 +145,13 @@ impl Socket {
         self.resume();
     }
 
-    /// Ends the connection without a word.
+    /// Ends the connection without a word, and gives back what waits for it. A dispatcher whose socket takes nothing does not
+    /// ask for more, so it may notice late; the edge lets the kernel end such a connection.
     pub(crate) fn abort(&self) {
         let mut shared = self.shared.borrow_mut();
         shared.aborted = true;
+        shared.chunks = VecDeque::new();
+        shared.backlog = 0;
         wake(&mut shared.body);
     }
 
@@ -164,12 +182,14 @@ impl Socket {
     }
 }
 
-/// Answers the upgrade and starts the session that `make` builds around the socket.
+/// Answers the upgrade and starts the session that `make` builds around the socket. `held` lives as long as the
+/// connection itself, which may be longer than its session does.
 pub(crate) fn start(
     request: &HttpRequest,
     payload: Payload,
     clock: Arc<Clock>,
     limits: &crate::settings::Limits,
+    held: impl Any,
     make: impl FnOnce(Socket) -> Session,
 ) -> HttpResponse {
     let mut response = match ws::handshake_with_protocols(request, &[SUBPROTOCOL]) {
@@ -184,7 +204,7 @@ pub(crate) fn start(
     let silence = futures_util::stream::pending::<Result<Bytes, actix_web::error::PayloadError>>();
     let context = ws::WebsocketContext::create(session, silence);
     actix_web::rt::spawn(Pump { context: Some(Box::pin(context)), socket: socket.clone() });
-    response.streaming(Body(socket))
+    response.streaming(Body { socket, _held: Box::new(held) })
 }
 
 /// Drives a session's context and moves what it writes into the buffer.
@@ -229,20 +249,22 @@ impl<S> Drop for Pump<S> {
 }
 
 /// The body of the response: the bytes of the WebSocket.
-struct Body(Socket);
+struct Body {
+    socket: Socket,
+    _held: Box<dyn Any>,
+}
 
 impl Stream for Body {
     type Item = Result<Bytes, std::io::Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut shared = self.0.shared.borrow_mut();
+        let mut shared = self.socket.shared.borrow_mut();
         if shared.aborted {
             return Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionAborted.into())));
         }
-        if let Some(chunk) = shared.chunks.pop_front() {
-            shared.backlog -= chunk.len();
-            shared.blocked_since = (!shared.chunks.is_empty()).then(|| self.0.clock.now().mono);
-            return Poll::Ready(Some(Ok(chunk)));
+        if let Some(slice) = shared.next_slice() {
+            shared.blocked_since = (!shared.chunks.is_empty()).then(|| self.socket.clock.now().mono);
+            return Poll::Ready(Some(Ok(slice)));
         }
         if shared.ended {
             return shared.poll_end(cx);
@@ -255,7 +277,7 @@ impl Stream for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        let mut shared = self.0.shared.borrow_mut();
+        let mut shared = self.socket.shared.borrow_mut();
         shared.hung_up = true;
         wake(&mut shared.pump);
     }
@@ -417,9 +439,14 @@ impl StreamHandler<Received> for Session {
             Received::Text(text) => self.text(&text, ctx),
             Received::Ping(bytes) => {
                 self.heard();
-                ctx.pong(&bytes);
+                if !self.is_closing() && self.take_frame(None, None, ctx) {
+                    ctx.pong(&bytes);
+                }
             }
-            Received::Pong => self.heard(),
+            Received::Pong => {
+                self.heard();
+                self.take_frame(None, None, ctx);
+            }
             Received::Close => {
                 if !self.is_closing() {
                     self.leave();

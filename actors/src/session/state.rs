@@ -44,6 +44,8 @@ pub(crate) struct Authenticated {
     pub(crate) life: Life,
     /// The right to leave the directory.
     pub(crate) departure: Arc<Departure>,
+    /// How many lost copies the client was told of, until it has said something after that.
+    pub(crate) told_missed: Option<u64>,
     /// The session that this one replaced, until it has left.
     pub(crate) predecessor: Option<Arc<Inbox>>,
 }

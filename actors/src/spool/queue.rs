@@ -199,10 +199,12 @@ impl SpoolQueue {
     /// comes back, and passes over it.
     pub(crate) fn remove(&self, remove: Remove) {
         let mut waiting = self.waiting.lock();
-        if waiting.work.len() < self.bounds.entries {
-            waiting.work.removals.push(remove);
-            self.wake(waiting);
+        if waiting.work.len() >= self.bounds.entries {
+            drop(waiting);
+            return Work::removed(&[remove]);
         }
+        waiting.work.removals.push(remove);
+        self.wake(waiting);
     }
 
     /// Puts removals that failed back in front, without waking anybody.
