@@ -6,6 +6,14 @@ use sealwire_protocol::CloseCode;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
+/// The longest wait that a server's word is taken for, in milliseconds.
+const LONGEST_ASKED: u64 = 60 * 60 * 1_000;
+
+/// The wait that a server asks for, in milliseconds. A server that is wrong, or hostile, can name any number: no more
+/// than an hour is believed, so that no sum of times overflows and nobody is sent away for ever.
+pub fn asked(millis: u64) -> Duration {
+    Duration::from_millis(millis.min(LONGEST_ASKED))
+}
 
 /// Full jitter over 1 s, doubling to 60 s.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +67,12 @@ mod tests {
             assert!(backoff.next(random) <= LONGEST);
         }
         assert!(Backoff::default().next(u64::MAX) <= FIRST);
+    }
+
+    #[test]
+    fn no_server_sends_anybody_away_for_more_than_an_hour() {
+        assert_eq!(asked(7_000), Duration::from_secs(7));
+        assert_eq!(asked(u64::MAX), Duration::from_secs(3_600));
     }
 
     #[test]

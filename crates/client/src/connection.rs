@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
-use crate::backoff::comes_back;
+use crate::backoff::{asked, comes_back};
 use crate::error::Error;
 use crate::server::Server;
 
@@ -132,7 +132,9 @@ fn refused_by_http(server: &Server, response: &Response<Option<Vec<u8>>>) -> Err
 
 fn retry_after(response: &Response<Option<Vec<u8>>>) -> Duration {
     let header = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    header.and_then(|seconds| seconds.trim().parse().ok()).map_or(BUSY, Duration::from_secs)
+    header
+        .and_then(|seconds| seconds.trim().parse().ok())
+        .map_or(BUSY, |seconds: u64| asked(seconds.saturating_mul(1_000)))
 }
 
 #[cfg(test)]
@@ -158,6 +160,8 @@ mod tests {
             );
         }
         assert!(matches!(refused_by_http(&server, &response(503, None)), Error::Busy(BUSY)));
+        let for_ever = response(503, Some("18446744073709551615"));
+        assert!(matches!(refused_by_http(&server, &for_ever), Error::Busy(d) if d.as_secs() == 3_600));
         assert!(matches!(refused_by_http(&server, &response(503, Some("soon"))), Error::Busy(BUSY)));
     }
 

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use sealwire_protocol::ErrorCode;
+use sealwire_protocol::frames::ErrorFrame;
 use sealwire_protocol::ids::Username;
 
+use crate::backoff::asked;
 use crate::handshake::ChallengeError;
 use crate::pins::PinError;
 use crate::profile::ProfileError;
@@ -72,5 +74,60 @@ impl Error {
     /// Whether trying again later, with nothing changed, can help.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::Busy(_))
+    }
+
+    /// What an `error` frame means that answers a log-in or a registration.
+    pub(crate) fn of_entry(frame: ErrorFrame) -> Self {
+        let ErrorFrame { code, message, retry_after_ms, .. } = frame;
+        // A challenge that ran out and a code of a later version say nothing against the account.
+        let passes = code.may_have_arrived()
+            || matches!(code, ErrorCode::AuthTimeout | ErrorCode::SessionExpired | ErrorCode::Unknown);
+        match retry_after_ms {
+            _ if !passes => Self::Refused { code, message },
+            Some(wait) => Self::Busy(asked(wait)),
+            None => Self::Connect(format!("the server lets nobody in now: {message} ({code})")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(code: ErrorCode, retry_after_ms: Option<u64>) -> Error {
+        let json =
+            serde_json::json!({ "type": "error", "code": code.name(), "message": "m", "retryAfterMs": retry_after_ms });
+        match serde_json::from_value(json).unwrap() {
+            sealwire_protocol::frames::ServerFrame::Error(frame) => Error::of_entry(*frame),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_log_in_that_came_too_late_is_tried_again() {
+        for code in [
+            ErrorCode::AuthTimeout,
+            ErrorCode::SessionExpired,
+            ErrorCode::Unknown,
+            ErrorCode::ServerBusy,
+            ErrorCode::StoreUnavailable,
+            ErrorCode::Internal,
+            ErrorCode::RateLimited,
+        ] {
+            assert!(entry(code, None).is_passing(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_log_in_that_is_refused_for_good_is_not() {
+        for code in [ErrorCode::AuthFailed, ErrorCode::Banned, ErrorCode::UsernameTaken, ErrorCode::KeyInvalid] {
+            assert!(!entry(code, Some(1)).is_passing(), "{code}");
+        }
+    }
+
+    #[test]
+    fn the_time_that_a_server_names_is_believed_up_to_an_hour() {
+        assert!(matches!(entry(ErrorCode::ServerBusy, Some(u64::MAX)), Error::Busy(d) if d.as_secs() == 3_600));
+        assert!(matches!(entry(ErrorCode::ServerBusy, Some(50)), Error::Busy(d) if d.as_millis() == 50));
     }
 }

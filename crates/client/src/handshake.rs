@@ -69,7 +69,11 @@ impl Handshake {
         })
     }
 
-    fn check(&mut self, challenge: &Challenge) -> Result<(), ChallengeError> {
+    /// Checks a challenge without answering it: nothing of an unchecked one is to be believed, its time neither.
+    ///
+    /// # Errors
+    /// As for [`Self::to_sign`].
+    pub fn check(&mut self, challenge: &Challenge) -> Result<(), ChallengeError> {
         if challenge.v != 1 {
             return Err(ChallengeError::Version);
         }
@@ -118,6 +122,14 @@ mod tests {
         let register = sign(&mut handshake(), &challenge(), Purpose::Register).unwrap();
         let at = 4 + "sealwire/v1 auth".len();
         assert_eq!((log_in[at], register[at]), (1, 2));
+    }
+
+    #[test]
+    fn a_challenge_of_another_origin_or_version_is_not_even_believed() {
+        assert_eq!(handshake().check(&challenge()), Ok(()));
+        let origin = Challenge { origin: "wss://evil.example.org".to_owned(), ..challenge() };
+        assert_eq!(handshake().check(&origin), Err(ChallengeError::Origin));
+        assert_eq!(handshake().check(&Challenge { v: 2, ..challenge() }), Err(ChallengeError::Version));
     }
 
     #[test]

@@ -11,10 +11,12 @@ use std::time::Duration;
 use sealwire_protocol::ErrorCode;
 use sealwire_protocol::ids::{MessageId, Username};
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, asked};
 
 /// The most messages that are sealed or sent without an answer.
 pub const WINDOW: usize = 64;
+/// The longest that a wait survives its connection, in milliseconds.
+const LONGEST_HOLD: u64 = 60_000;
 
 /// What this device has to send.
 #[derive(Debug, Default)]
@@ -113,12 +115,13 @@ impl Outbox {
         }
     }
 
-    /// The message to send now, if any; it counts as in flight from here on.
-    pub fn next_to_send(&mut self, now: u64) -> Option<MessageId> {
+    /// The message to send now, if any, to a name whose keys are `believed`; it counts as in flight from here on.
+    pub fn next_to_send(&mut self, now: u64, believed: impl Fn(&Username) -> bool) -> Option<MessageId> {
         if self.held_until > now {
             return None;
         }
-        let item = self.lanes.iter_mut().filter(|lane| lane.held_until <= now).find_map(Lane::next_to_send)?;
+        let mut lanes = self.lanes.iter_mut().filter(|lane| lane.held_until <= now && believed(&lane.to));
+        let item = lanes.find_map(Lane::next_to_send)?;
         item.stage = Stage::InFlight;
         Some(item.id)
     }
@@ -129,8 +132,10 @@ impl Outbox {
         holds.filter(|until| *until > now && !self.is_empty()).min()
     }
 
-    /// The connection is lost: what was in flight may have arrived or not, and goes again as it is.
-    pub fn disconnected(&mut self) {
+    /// The connection is lost: what was in flight may have arrived or not, and goes again as it is. What the lost
+    /// connection asked to wait binds the next one for a minute at most: it can ask again.
+    pub fn disconnected(&mut self, now: u64) {
+        self.held_until = self.held_until.min(now.saturating_add(LONGEST_HOLD));
         for item in self.lanes.iter_mut().flat_map(|lane| &mut lane.items) {
             if item.stage == Stage::InFlight {
                 item.stage = Stage::Sealed;
@@ -194,8 +199,14 @@ impl Outbox {
         ids
     }
 
+    /// All messages to a name that have had no status, in order.
+    pub fn all_to(&self, to: &Username) -> Vec<MessageId> {
+        let lane = self.lanes.iter().find(|lane| lane.to == *to);
+        lane.map_or_else(Vec::new, |lane| lane.items.iter().map(|item| item.id).collect())
+    }
+
     fn hold(&mut self, retry_after: Option<u64>, now: u64, random: u64) -> Duration {
-        let wait = retry_after.map_or_else(|| self.backoff.next(random), Duration::from_millis);
+        let wait = retry_after.map_or_else(|| self.backoff.next(random), asked);
         self.held_until = self.held_until.max(now.saturating_add(millis(wait)));
         wait
     }

@@ -22,7 +22,7 @@ fn sealed(n: u64) -> Outbox {
 }
 
 fn send_all(outbox: &mut Outbox, now: u64) -> Vec<MessageId> {
-    std::iter::from_fn(|| outbox.next_to_send(now)).collect()
+    std::iter::from_fn(|| outbox.next_to_send(now, |_| true)).collect()
 }
 
 fn ids(range: impl IntoIterator<Item = u64>) -> Vec<MessageId> {
@@ -62,7 +62,7 @@ fn after_a_lost_connection_the_same_go_again_in_order() {
     let mut outbox = sealed(4);
     assert_eq!(send_all(&mut outbox, 0), ids(1..=4));
     assert!(outbox.settle(&id(2)));
-    outbox.disconnected();
+    outbox.disconnected(0);
     assert_eq!(send_all(&mut outbox, 0), ids([1, 3, 4]));
 }
 
@@ -89,10 +89,21 @@ fn what_may_have_arrived_goes_again_as_it_is_after_the_time_that_was_named() {
 }
 
 #[test]
+fn an_endless_wait_ends_after_an_hour_or_a_minute_after_its_connection() {
+    let mut outbox = sealed(1);
+    send_all(&mut outbox, 0);
+    let refusal = outbox.refused(&id(1), ErrorCode::RateLimited, Some(u64::MAX), 0, 0);
+    assert_eq!(refusal, Refusal::SendAgain(Duration::from_secs(3_600)));
+    outbox.disconnected(5_000);
+    assert_eq!(outbox.wake_at(5_000), Some(65_000));
+    assert_eq!(send_all(&mut outbox, 65_000), ids([1]));
+}
+
+#[test]
 fn nothing_for_the_same_name_goes_behind_a_refused_message() {
     let mut outbox = sealed(3);
     outbox.push(&carol(), id(10), true, false);
-    assert_eq!((outbox.next_to_send(0), outbox.next_to_send(0)), (Some(id(1)), Some(id(2))));
+    assert_eq!((outbox.next_to_send(0, |_| true), outbox.next_to_send(0, |_| true)), (Some(id(1)), Some(id(2))));
     refuse(&mut outbox, 1, ErrorCode::RateLimited);
     // Message 1 goes alone; message 3 waits until it has its status; carol's does not wait.
     assert_eq!(send_all(&mut outbox, 1_000), ids([1, 10]));
@@ -160,6 +171,20 @@ fn only_what_was_never_sealed_is_withdrawn_the_last_first() {
     assert_eq!(outbox.withdraw_unsealed(&carol()), []);
 }
 
+#[test]
+fn a_name_whose_keys_are_refused_is_passed_over_and_its_messages_stay() {
+    let mut outbox = sealed(2);
+    outbox.push(&carol(), id(10), true, false);
+    send_all(&mut outbox, 0);
+    assert_eq!(refuse(&mut outbox, 1, ErrorCode::StaleDevices), Refusal::SealAgain);
+    outbox.disconnected(0);
+    let believed = |name: &Username| *name != bob();
+    assert_eq!(outbox.to_seal(0, 10, believed), []);
+    assert_eq!((outbox.next_to_send(0, believed), outbox.next_to_send(0, believed)), (Some(id(10)), None));
+    assert_eq!(outbox.withdraw_unsealed(&bob()), []);
+    assert_eq!(outbox.all_to(&bob()), ids([1, 2]));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Push,
@@ -201,7 +226,7 @@ proptest! {
                 }
                 Step::Seal => outbox.to_seal(now, 10, |_| true).iter().for_each(|id| outbox.sealed(id)),
                 Step::Send => {
-                    if let Some(sent) = outbox.next_to_send(now) {
+                    if let Some(sent) = outbox.next_to_send(now, |_| true) {
                         let sent = (1..=pushed).find(|n| id(*n) == sent).unwrap();
                         prop_assert!(!in_flight.contains(&sent) && !settled.contains(&sent));
                         prop_assert!(refused.iter().all(|n| *n >= sent), "{sent} behind one of {refused:?}");
@@ -221,7 +246,7 @@ proptest! {
                 }
                 Step::Answer(..) => {}
                 Step::Lose => {
-                    outbox.disconnected();
+                    outbox.disconnected(now);
                     in_flight.clear();
                 }
             }

@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use getrandom::SysRng;
 use rand_core::{Rng, UnwrapErr};
 use sealwire_e2ee::{IdentityKey, SigningKey, WrapKey};
+use sealwire_protocol::ErrorCode;
 use sealwire_protocol::base64::{Array, Blob};
 use sealwire_protocol::frames::{Challenge, ClientFrame, DeviceWrap, Keys, Register, Request, ServerFrame};
 use sealwire_protocol::ids::{DeviceId, Username};
@@ -162,7 +163,10 @@ async fn attempt(
     let mut connection = Connection::open(server).await?;
     let deadline = Instant::now() + ANSWER;
     let challenge = first_challenge(&mut connection, deadline).await?;
-    let new = match profile.prepared(&server.origin(), username)? {
+    let mut handshake = Handshake::new(server.origin());
+    handshake.check(&challenge)?;
+    let prepared = profile.prepared(&server.origin(), username)?;
+    let new = match prepared.filter(|new| is_usable(new, challenge.server_time)) {
         Some(new) => new,
         None => {
             // By the server's clock: this one may be off.
@@ -172,12 +176,22 @@ async fn attempt(
         }
     };
     progress(Progress::Registering);
-    let frame = register_frame(server, &challenge, device, keys, new.clone())?;
+    let frame = register_frame(&mut handshake, &challenge, device, keys, new.clone())?;
     connection.feed(frame).await?;
     connection.flush().await?;
     let outcome = answer(&mut connection, deadline).await;
     connection.close().await;
+    if let Err(Error::Refused { code: ErrorCode::KeyInvalid | ErrorCode::ManifestConflict, .. }) = outcome {
+        // The next attempt would be refused like this one. After any other refusal the answer to an earlier attempt may
+        // have been lost, and only the same bytes are recognized as a repetition.
+        profile.forget_prepared()?;
+    }
     outcome.map(|()| new)
+}
+
+/// Whether a certificate that was prepared earlier is in date by the server's clock.
+fn is_usable(new: &NewAccount, server_time: u64) -> bool {
+    new.wrap.not_before <= server_time.saturating_add(WrapCert::MAX_AHEAD) && server_time <= new.wrap.not_after
 }
 
 /// One's own keys are believed from the start, and from here: not from what a server says of them.
@@ -215,13 +229,7 @@ async fn answer(connection: &mut Connection, deadline: Instant) -> Result<(), Er
     loop {
         match next_frame(connection, deadline).await? {
             ServerFrame::Session(_) => return Ok(()),
-            ServerFrame::Error(error) if error.code.may_have_arrived() => {
-                return Err(match error.retry_after_ms {
-                    Some(wait) => Error::Busy(Duration::from_millis(wait)),
-                    None => Error::Connect(format!("the server cannot register now: {}", error.message)),
-                });
-            }
-            ServerFrame::Error(error) => return Err(Error::Refused { code: error.code, message: error.message }),
+            ServerFrame::Error(error) => return Err(Error::of_entry(*error)),
             // Whatever else it says, nothing more is signed for a registration.
             _ => {}
         }
@@ -229,7 +237,7 @@ async fn answer(connection: &mut Connection, deadline: Instant) -> Result<(), Er
 }
 
 /// The first manifest and the first certificate of an account.
-fn new_account(username: &Username, device: &DeviceId, keys: &DeviceKeys, now: u64) -> NewAccount {
+pub(crate) fn new_account(username: &Username, device: &DeviceId, keys: &DeviceKeys, now: u64) -> NewAccount {
     let mut rng = UnwrapErr(SysRng);
     let this = ManifestDevice { id: *device, dsk: keys.dsk.public().clone(), added_at: now, capabilities: 0 };
     let manifest = Manifest { version: 1, prev_hash: [0; 32], issued_at: now, devices: vec![this] };
@@ -241,7 +249,7 @@ fn new_account(username: &Username, device: &DeviceId, keys: &DeviceKeys, now: u
 }
 
 fn register_frame(
-    server: &Server,
+    handshake: &mut Handshake,
     challenge: &Challenge,
     device: &DeviceId,
     keys: &DeviceKeys,
@@ -251,7 +259,6 @@ fn register_frame(
     let mut client_nonce = [0; 32];
     rng.fill_bytes(&mut client_nonce);
     let who = Identity { username: &new.username, device, dsk_kid: keys.dsk.kid() };
-    let mut handshake = Handshake::new(server.origin());
     let auth_in = handshake.to_sign(challenge, Purpose::Register, who, &client_nonce)?;
     let signature = keys.dsk.sign_auth(&mut rng, &auth_in);
     let register = Register {
@@ -265,4 +272,26 @@ fn register_frame(
         signature: Blob(signature),
     };
     Ok(ClientFrame::from(Request::Register(Box::new(register))).to_json())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_prepared_is_used_while_its_certificate_is_in_date() {
+        let keys = DeviceKeys {
+            aik: IdentityKey::from_pkcs8(include_bytes!("../../../tests/keys/k0.der")).unwrap(),
+            dsk: SigningKey::from_pkcs8(include_bytes!("../../../tests/keys/k1.der")).unwrap(),
+            dwk: WrapKey::from_pkcs8(include_bytes!("../../../tests/keys/k2.der")).unwrap(),
+        };
+        let now = 1_790_000_000_000;
+        let new = new_account(&"alice".parse().unwrap(), &DeviceId::new_v7(1, [0; 10]), &keys, now);
+        for time in [now - WrapCert::MAX_AHEAD, now, now + WRAP_KEY_LIFE] {
+            assert!(is_usable(&new, time), "{time}");
+        }
+        for time in [0, now - WrapCert::MAX_AHEAD - 1, now + WRAP_KEY_LIFE + 1, u64::MAX] {
+            assert!(!is_usable(&new, time), "{time}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use sealwire_client::{Client, Error, Event, Events, Message};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use super::{tell, unwritten};
+use super::{stop, tell, unwritten};
 use crate::arguments::{Arguments, Listen};
 use crate::exit::{Code, Failure};
 use crate::profile;
@@ -13,7 +13,7 @@ use crate::terminal::{harmless, harmless_json, say, utc};
 pub(crate) async fn run(arguments: &Arguments, command: &Listen) -> Result<(), Failure> {
     let (client, mut events) = profile::start(arguments)?;
     let outcome = listen(&client, &mut events, command).await;
-    client.stop().await;
+    stop(client, events).await;
     outcome
 }
 

@@ -8,7 +8,7 @@ pub(crate) mod whoami;
 
 use std::io;
 
-use sealwire_client::Event;
+use sealwire_client::{Client, Event, Events};
 
 use crate::exit::Failure;
 use crate::terminal::complain;
@@ -16,6 +16,25 @@ use crate::terminal::complain;
 /// Standard output is gone: nobody reads on.
 fn unwritten(error: io::Error) -> Failure {
     Failure::failed(format!("cannot write: {error}"))
+}
+
+/// Does some work with a client, and tells meanwhile what is not a message. Messages are kept for `listen`.
+async fn telling<T>(events: &mut Events, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            outcome = &mut work => return outcome,
+            Some(event) = events.next() => tell(&event),
+        }
+    }
+}
+
+/// Ends a client, and tells what it had left to tell: a warning must not be lost because the work was done.
+async fn stop(client: Client, mut events: Events) {
+    telling(&mut events, client.stop()).await;
+    while let Some(event) = events.next().await {
+        tell(&event);
+    }
 }
 
 /// Tells on standard error what is not a message.

@@ -3,21 +3,23 @@
 use sealwire_client::client::pinned_safety;
 use tokio::time::timeout;
 
-use super::unwritten;
+use super::{stop, telling, unwritten};
 use crate::arguments::{Arguments, Safety};
 use crate::exit::Failure;
 use crate::{profile, terminal};
 
 pub(crate) async fn run(arguments: &Arguments, command: &Safety) -> Result<(), Failure> {
-    let (client, events) = profile::start(arguments)?;
-    drop(events);
-    let outcome = match client.online_within(command.timeout).await {
-        Ok(()) => timeout(command.timeout, client.safety(&command.name)).await.ok(),
-        Err(error) if error.is_passing() => None,
-        Err(error) => Some(Err(error)),
+    let (client, mut events) = profile::start(arguments)?;
+    let asking = async {
+        match client.online_within(command.timeout).await {
+            Ok(()) => timeout(command.timeout, client.safety(&command.name)).await.ok(),
+            Err(error) if error.is_passing() => None,
+            Err(error) => Some(Err(error)),
+        }
     };
+    let outcome = telling(&mut events, asking).await;
     let trouble = client.trouble();
-    client.stop().await;
+    stop(client, events).await;
     let number = match outcome {
         Some(number) => number?,
         None => {

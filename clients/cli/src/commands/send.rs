@@ -6,18 +6,16 @@ use sealwire_client::{Client, Error, Sent};
 use sealwire_protocol::frames::Status;
 use tokio::time::timeout;
 
-use super::unwritten;
+use super::{stop, telling, unwritten};
 use crate::arguments::{Arguments, Send};
 use crate::exit::{Code, Failure, code_of};
 use crate::{profile, terminal};
 
 pub(crate) async fn run(arguments: &Arguments, command: &Send) -> Result<(), Failure> {
     let texts = texts(command)?;
-    let (client, events) = profile::start(arguments)?;
-    // What arrives meanwhile is kept for `listen`.
-    drop(events);
-    let outcome = send(&client, command, &texts).await;
-    client.stop().await;
+    let (client, mut events) = profile::start(arguments)?;
+    let outcome = telling(&mut events, send(&client, command, &texts)).await;
+    stop(client, events).await;
     outcome
 }
 

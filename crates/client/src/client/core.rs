@@ -69,7 +69,8 @@ pub(super) struct Core {
     next_seq: u64,
     pub(super) inbox: Vec<Delivered>,
     pub(super) deferred: Vec<(i64, Delivered)>,
-    pub(super) displays: HashMap<(DeviceId, Username), Display<(i64, Received)>>,
+    /// Of each sender, device and conversation.
+    pub(super) displays: HashMap<(Username, DeviceId, Username), Display<(i64, Received)>>,
     pub(super) shown: Vec<i64>,
     pub(super) warned_of_old_keys: HashSet<DeviceId>,
 }
@@ -150,6 +151,10 @@ impl Core {
             self.online = true;
             let me = self.account.username.clone();
             self.lookups.want(&me);
+            // What is refused may have been a mistake of the server's that was mended.
+            for name in self.refused_keys.keys() {
+                self.lookups.want(name);
+            }
             for sender in self.deferred.iter().map(|(_, frame)| &frame.from) {
                 self.lookups.want(sender);
             }
@@ -159,8 +164,8 @@ impl Core {
 
     pub(super) fn disconnected(&mut self) {
         self.online = false;
-        self.outbox.disconnected();
-        self.lookups.disconnected();
+        self.outbox.disconnected(self.now.ticks);
+        self.lookups.disconnected(self.now.ticks);
         self.out.clear();
         self.inbox.clear();
         self.next_seq = 1;
@@ -264,6 +269,7 @@ impl Core {
         self.enqueue()?;
         self.show()?;
         if self.online {
+            self.want_keys_of_deferred();
             self.answer_safety();
             self.seal()?;
             self.ask_for_keys();
@@ -285,8 +291,13 @@ impl Core {
         let now = self.now.ticks;
         let pace = Some(self.pace.next_at()).filter(|at| *at > now && !self.outbox.is_empty());
         let displays = self.displays.values().filter_map(Display::wake_at).min();
-        let online = [self.outbox.wake_at(now), pace, self.lookups.wake_at().filter(|at| *at > now)];
+        let lookups = self.lookups.wake_at().filter(|at| *at > now);
+        let online = [self.outbox.wake_at(now), pace, lookups, self.deferred_wake_at()];
         let online = online.into_iter().flatten().filter(|_| self.online).min();
         [displays, online].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::core::{Core, Now};
 use super::{Command, Event, State};
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, asked};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::handshake::{Handshake, Identity};
@@ -27,6 +27,8 @@ const HEARTBEAT: Duration = Duration::from_secs(25);
 const SILENCE: Duration = Duration::from_secs(75);
 /// How many frames or commands are taken before the core acts on them; with an acknowledgement after each.
 const AT_ONCE: usize = 32;
+/// A session that lasted so long was a good one: after it, waiting starts over.
+const LASTING: Duration = Duration::from_secs(60);
 const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 struct Driver {
@@ -36,6 +38,8 @@ struct Driver {
     state: watch::Sender<State>,
     ticks: Ticks,
     backoff: Backoff,
+    /// Since when the present session, or the last one, was logged in.
+    online_since: Option<Instant>,
     /// What the server asked to wait before the next connection.
     come_back_after: Option<Duration>,
 }
@@ -63,7 +67,9 @@ pub(super) fn start(
     let run = move || {
         runtime.block_on(async {
             let (ticks, backoff) = (Ticks::start(), Backoff::default());
-            Driver { core, commands, events, state, ticks, backoff, come_back_after: None }.run().await;
+            Driver { core, commands, events, state, ticks, backoff, online_since: None, come_back_after: None }
+                .run()
+                .await;
         });
     };
     thread::Builder::new().name("sealwire-client".to_owned()).spawn(run).map_err(no_thread)?;
@@ -95,7 +101,12 @@ impl Driver {
             }
         };
         // The profile is closed before anybody is told that it is free.
-        let Self { core, state, .. } = self;
+        let Self { core, state, events, .. } = self;
+        // Messages are kept for the next time; nothing else is.
+        for event in core.events.iter().filter(|event| !matches!(event, Event::Message(_))).cloned() {
+            // A full queue means that its reader has gone, or is not listening.
+            let _ = events.try_send(event);
+        }
         drop(core);
         state.send_replace(State::Stopped(Error::Stopped));
         if let Some(reply) = stop {
@@ -117,9 +128,11 @@ impl Driver {
 
     fn wait_after(&mut self, error: &Error) -> Duration {
         let jitter = self.backoff.next(UnwrapErr(SysRng).next_u64());
+        let asked = self.come_back_after.take().unwrap_or_default();
+        // Others were asked the same: without jitter all would come at once.
         match error {
-            Error::Busy(wait) => *wait + jitter,
-            _ => self.come_back_after.take().unwrap_or(jitter),
+            Error::Busy(wait) => asked.max(*wait) + jitter,
+            _ => asked + jitter,
         }
     }
 
@@ -189,10 +202,15 @@ impl Driver {
             Ok(connection) => connection,
             Err(error) => return error.into(),
         };
+        self.online_since = None;
         let end = match self.talk(&mut connection).await {
             Ok(never) => match never {},
             Err(end) => end,
         };
+        // A server that lets in and throws out again must not be dialled at full speed.
+        if self.online_since.is_some_and(|since| since.elapsed() >= LASTING) {
+            self.backoff.reset();
+        }
         connection.close().await;
         end
     }
@@ -201,9 +219,10 @@ impl Driver {
         let mut handshake = Handshake::new(self.core.server.origin());
         let in_time = timeout(LOG_IN, self.log_in(connection, &mut handshake)).await;
         in_time.map_err(|_| Error::Connect("the server did not let us in in time".to_owned()))??;
-        self.backoff.reset();
+        self.online_since = Some(Instant::now());
         self.state.send_replace(State::Online);
         let (mut heard, mut said) = (Instant::now(), Instant::now());
+        let mut had_room = true;
         let events = self.events.clone();
         loop {
             self.look_at_clocks();
@@ -212,9 +231,18 @@ impl Driver {
             if self.write(connection).await? {
                 said = Instant::now();
             }
-            let wake = self.wake_at().min(said + HEARTBEAT).min(heard + SILENCE);
+            let has_room = self.core.has_room();
+            if has_room && !had_room {
+                // Nothing was heard because nothing was read.
+                heard = Instant::now();
+            }
+            had_room = has_room;
+            let mut wake = self.wake_at().min(said + HEARTBEAT);
+            if has_room {
+                wake = wake.min(heard + SILENCE);
+            }
             tokio::select! {
-                frame = connection.next(), if self.core.has_room() => {
+                frame = connection.next(), if has_room => {
                     heard = Instant::now();
                     self.take_frames(connection, &mut handshake, frame?)?;
                 }
@@ -223,7 +251,7 @@ impl Driver {
                 () = events.closed(), if self.core.listening => self.core.nobody_listens(),
                 () = sleep_until(wake) => {
                     let now = Instant::now();
-                    if now >= heard + SILENCE && self.core.has_room() {
+                    if has_room && now >= heard + SILENCE {
                         return Err(Error::Connect("the server has fallen silent".to_owned()).into());
                     }
                     if now >= said + HEARTBEAT {
@@ -282,7 +310,7 @@ impl Driver {
                 self.core.out.push_back(auth);
             }
             ServerFrame::Reconnect(reconnect) => {
-                self.come_back_after = Some(Duration::from_millis(reconnect.after_ms));
+                self.come_back_after = Some(asked(reconnect.after_ms));
             }
             frame => self.core.frame(frame)?,
         }
@@ -304,15 +332,7 @@ impl Driver {
                     self.core.session(&session);
                     return Ok(());
                 }
-                ServerFrame::Error(error) if error.code.may_have_arrived() => {
-                    return Err(match error.retry_after_ms {
-                        Some(wait) => Error::Busy(Duration::from_millis(wait)),
-                        None => Error::Connect(format!("the server lets nobody in now: {}", error.message)),
-                    });
-                }
-                ServerFrame::Error(error) => {
-                    return Err(Error::Refused { code: error.code, message: error.message });
-                }
+                ServerFrame::Error(error) => return Err(Error::of_entry(*error)),
                 _ => {}
             }
         }

@@ -42,6 +42,9 @@ impl Core {
             Ok(learned) => {
                 self.profile.store_person(&self.people[&name])?;
                 self.refused_keys.remove(&name);
+                if learned.more && learned.manifests == 0 {
+                    return Err(Error::Connect(format!("the server has more to show of {name}, but shows nothing")));
+                }
                 if learned.more {
                     self.lookups.want(&name);
                     return Ok(());
@@ -69,7 +72,7 @@ impl Core {
         if *name == self.account.username {
             return Err(error);
         }
-        self.give_up_unsealed(name, &error)
+        self.hold_untrusted(name, &error)
     }
 
     pub(super) fn lookup_refused(&mut self, name: &Username, error: &ErrorFrame) -> Result<(), Error> {
@@ -90,8 +93,9 @@ impl Core {
 
     /// A look-up is over: whatever waited for it is decided.
     fn looked_up(&mut self, name: &Username, failed: Option<Error>) -> Result<(), Error> {
-        if failed.is_none() {
-            self.lookups.complete(name);
+        match failed {
+            None => self.lookups.complete(name),
+            Some(_) => self.lookups.refused(name),
         }
         if let Some(error) = failed {
             let (these, others) = std::mem::take(&mut self.safety).into_iter().partition(|(of, _)| of == name);

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use sealwire_e2ee::manifest::SenderKey;
+use sealwire_e2ee::open::MAX_AHEAD;
 use sealwire_e2ee::{ContentType, Lane, NoSenderKey, OpenError, Opened, Receiver, WrapKey, open};
 use sealwire_protocol::frames::{ClientFrame, Delivered, Request};
 use sealwire_protocol::ids::{DeviceId, Kid, MessageId, Username};
@@ -16,6 +17,9 @@ use crate::convert::envelope;
 use crate::display::{Display, Shown};
 use crate::error::Error;
 use crate::profile::{Account, Body, Incoming, Received};
+
+/// However far ahead an envelope is dated, its time is looked at again after so long, in milliseconds.
+const LOOK_AGAIN: u64 = 24 * 60 * 60 * 1_000;
 
 /// An envelope with what the checks need to know, so that they can run anywhere.
 struct Desk<'a> {
@@ -67,6 +71,23 @@ impl Core {
         self.take_in(frames, &positions, |from| from == name)
     }
 
+    /// Envelopes that were dated ahead, and are no more, are decided on like all others: by keys that are fresh.
+    pub(super) fn want_keys_of_deferred(&mut self) {
+        let time = self.time();
+        for (_, frame) in &self.deferred {
+            if ahead(frame.timestamp, time).is_none() && self.lookups.is_fresh(&frame.from) {
+                self.lookups.want(&frame.from);
+            }
+        }
+    }
+
+    /// When the first envelope that is dated ahead may be opened, by the clock that does not go back.
+    pub(super) fn deferred_wake_at(&self) -> Option<u64> {
+        let time = self.time();
+        let first = self.deferred.iter().filter_map(|(_, frame)| ahead(frame.timestamp, time)).min()?;
+        Some(self.now.ticks.saturating_add(first.min(LOOK_AGAIN)))
+    }
+
     fn take_in(
         &mut self,
         frames: Vec<Delivered>,
@@ -81,7 +102,7 @@ impl Core {
         for frame in frames {
             let looked_up = looked_up(&frame.from);
             self.load_person(&frame.from)?;
-            let seen = self.profile.has_seen(&frame.from_device, &frame.message_id)?;
+            let seen = self.profile.has_seen(&frame.from, &frame.from_device, &frame.message_id)?;
             let sender = self.sender(&frame, looked_up);
             desks.push((frame, seen, sender));
         }
@@ -118,7 +139,7 @@ impl Core {
             match outcome {
                 Ok(opened) => {
                     let payload = &opened.payload;
-                    if in_this_batch.insert((frame.from_device, frame.message_id)) {
+                    if in_this_batch.insert((frame.from.clone(), frame.from_device, frame.message_id)) {
                         beliefs.push((
                             frame.from.clone(),
                             frame.to.clone(),
@@ -160,8 +181,8 @@ impl Core {
     }
 
     fn check_chain(&mut self, received: &Received) -> Result<(), Error> {
-        let (device, counter) = (&received.from_device, received.link.counter);
-        let around = self.profile.neighbours(device, &received.to, counter)?;
+        let counter = received.link.counter;
+        let around = self.profile.neighbours(&received.from, &received.from_device, &received.to, counter)?;
         if let Some(fork) = chain::check(&received.link, &around) {
             self.alarm(Alarm::Fork { from: received.from.clone(), counter, fork });
         }
@@ -173,9 +194,9 @@ impl Core {
         if !self.listening {
             return Ok(());
         }
-        let key = (received.from_device, received.to.clone());
+        let key = (received.from.clone(), received.from_device, received.to.clone());
         if !self.displays.contains_key(&key) {
-            let next = self.profile.next_to_show(&key.0, &key.1)?;
+            let next = self.profile.next_to_show(&key.0, &key.1, &key.2)?;
             self.displays.insert(key.clone(), Display::new(next));
         }
         let display = self.displays.get_mut(&key).expect("inserted where it was missing");
@@ -187,7 +208,7 @@ impl Core {
     pub(super) fn show(&mut self) -> Result<(), Error> {
         let mut control = Vec::new();
         let mut events = Vec::new();
-        for ((_, to), display) in &mut self.displays {
+        for ((_, _, to), display) in &mut self.displays {
             let mut gap = None;
             for shown in display.ready(self.now.ticks) {
                 match shown {
@@ -210,6 +231,11 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// How long an envelope is dated too far ahead to be opened, in milliseconds; `None`: it is not.
+fn ahead(timestamp: u64, time: u64) -> Option<u64> {
+    timestamp.checked_sub(time.saturating_add(MAX_AHEAD)).filter(|ahead| *ahead > 0)
 }
 
 fn accepted(frame: &Delivered, opened: &Opened) -> Incoming {
@@ -263,4 +289,17 @@ fn text(body: &[u8]) -> Option<String> {
     }
 
     serde_json::from_slice(body).ok().map(|Content::Text { text }| text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_dated_ahead_waits_until_it_is_no_more_than_five_minutes_ahead() {
+        assert_eq!(ahead(1_000 + MAX_AHEAD + 7, 1_000), Some(7));
+        assert_eq!(ahead(1_000 + MAX_AHEAD, 1_000), None);
+        assert_eq!(ahead(5, 1_000), None);
+        assert_eq!(ahead(u64::MAX, 0), Some(u64::MAX - MAX_AHEAD));
+    }
 }

@@ -64,7 +64,9 @@ impl Core {
             return Ok(());
         }
         self.want_keys_of_addressees()?;
-        let known = |to: &Username| self.people.contains_key(to) && !self.lookups.is_pending(to);
+        let known = |to: &Username| {
+            self.people.contains_key(to) && !self.lookups.is_pending(to) && !self.refused_keys.contains_key(to)
+        };
         let ids = self.outbox.to_seal(self.now.ticks, SEAL_AT_ONCE, known);
         let mut jobs = Vec::with_capacity(ids.len());
         for id in ids {
@@ -95,6 +97,11 @@ impl Core {
         let Some(outgoing) = self.profile.outgoing(id)? else { return Ok(None) };
         let to = outgoing.to.clone();
         let Some(targets) = self.targets(&to) else {
+            if !self.lookups.is_decided(&to) {
+                // What was stored may be old: a device may have been added, or have come back.
+                self.lookups.want(&to);
+                return Ok(None);
+            }
             self.give_up_unsealed(&to, &Error::NobodyToSendTo(to.clone()))?;
             return Ok(None);
         };
@@ -125,7 +132,8 @@ impl Core {
     /// Sends what is sealed, as fast as the server's limits allow.
     pub(super) fn send(&mut self) -> Result<(), Error> {
         while self.pace.next_at() <= self.now.ticks {
-            let Some(id) = self.outbox.next_to_send(self.now.ticks) else { break };
+            let believed = |to: &Username| !self.refused_keys.contains_key(to);
+            let Some(id) = self.outbox.next_to_send(self.now.ticks, believed) else { break };
             if let Some(frame) = self.profile.outgoing(&id)?.and_then(|outgoing| outgoing.frame) {
                 self.pace.sent(self.now.ticks);
                 self.out.push_back(frame);
@@ -155,6 +163,14 @@ impl Core {
             }
             Refusal::Unknown => {}
         }
+        Ok(())
+    }
+
+    /// Nothing goes to a name whose keys are refused. What never left this device is given up; the rest waits in the
+    /// outbox until the name's keys are what they were, and whoever waits for it is told.
+    pub(super) fn hold_untrusted(&mut self, to: &Username, error: &Error) -> Result<(), Error> {
+        self.give_up_unsealed(to, error)?;
+        self.outbox.all_to(to).iter().for_each(|id| self.report(id, Progress::Failed(error.clone())));
         Ok(())
     }
 

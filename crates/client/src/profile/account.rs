@@ -147,6 +147,17 @@ impl Profile {
         Ok(Some(NewAccount { username: username.clone(), manifest, wrap }))
     }
 
+    /// What was prepared is of no use: the next attempt prepares anew, with the same keys.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn forget_prepared(&mut self) -> Result<(), ProfileError> {
+        let sql =
+            "UPDATE account SET server = NULL, username = NULL, manifest = NULL, wrap = NULL WHERE NOT registered";
+        self.database.execute(sql, [])?;
+        Ok(())
+    }
+
     /// The server has accepted what was prepared.
     ///
     /// # Errors

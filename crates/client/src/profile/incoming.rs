@@ -102,34 +102,45 @@ impl Profile {
         Ok(positions)
     }
 
-    /// Whether a message has been opened before.
+    /// Whether a message of this name and device has been opened before. A server can give one account's device id to
+    /// another: without the name, that one's messages could pass for these.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
-    pub fn has_seen(&self, from_device: &DeviceId, id: &MessageId) -> Result<bool, ProfileError> {
-        let sql = "SELECT 1 FROM seen WHERE from_device = ?1 AND message_id = ?2";
+    pub fn has_seen(&self, from: &Username, device: &DeviceId, id: &MessageId) -> Result<bool, ProfileError> {
+        let sql = "SELECT 1 FROM seen WHERE sender = ?1 AND from_device = ?2 AND message_id = ?3";
         let mut statement = self.database.prepare_cached(sql)?;
-        Ok(statement.exists([from_device.as_bytes().as_slice(), id.as_bytes().as_slice()])?)
+        Ok(statement.exists(params![from.as_str(), device.as_bytes().as_slice(), id.as_bytes().as_slice()])?)
     }
 
     /// What is known around a place in the chain of a device in a conversation.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
-    pub fn neighbours(&self, device: &DeviceId, to: &Username, counter: u64) -> Result<Neighbours, ProfileError> {
+    pub fn neighbours(
+        &self,
+        from: &Username,
+        device: &DeviceId,
+        to: &Username,
+        counter: u64,
+    ) -> Result<Neighbours, ProfileError> {
         Ok(Neighbours {
-            same: self.link_at(device, to, counter)?.map(|link| link.message_id),
-            before: self.link_at(device, to, counter - 1)?,
-            after: self.link_at(device, to, counter.saturating_add(1))?,
+            same: self.link_at((from, device, to), counter)?.map(|link| link.message_id),
+            before: self.link_at((from, device, to), counter - 1)?,
+            after: self.link_at((from, device, to), counter.saturating_add(1))?,
         })
     }
 
-    fn link_at(&self, device: &DeviceId, to: &Username, counter: u64) -> Result<Option<Link>, ProfileError> {
+    fn link_at(
+        &self,
+        (from, device, to): (&Username, &DeviceId, &Username),
+        counter: u64,
+    ) -> Result<Option<Link>, ProfileError> {
         let sql = "SELECT previous, message_id FROM received
-                   WHERE from_device = ?1 AND conversation = ?2 AND counter = ?3 ORDER BY position LIMIT 1";
+                   WHERE sender = ?1 AND from_device = ?2 AND conversation = ?3 AND counter = ?4 ORDER BY position LIMIT 1";
         let Ok(counter_column) = i64::try_from(counter) else { return Ok(None) };
         let mut statement = self.database.prepare_cached(sql)?;
-        let key = params![device.as_bytes().as_slice(), to.as_str(), counter_column];
+        let key = params![from.as_str(), device.as_bytes().as_slice(), to.as_str(), counter_column];
         let row = statement.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         row.map(|(previous, id)| Ok(Link { counter, previous, message_id: message_id(id)? })).transpose()
     }
@@ -138,9 +149,10 @@ impl Profile {
     ///
     /// # Errors
     /// [`ProfileError::Database`].
-    pub fn next_to_show(&self, device: &DeviceId, to: &Username) -> Result<Option<u64>, ProfileError> {
-        let sql = "SELECT max(counter) FROM received WHERE from_device = ?1 AND conversation = ?2 AND shown";
-        let key = params![device.as_bytes().as_slice(), to.as_str()];
+    pub fn next_to_show(&self, from: &Username, device: &DeviceId, to: &Username) -> Result<Option<u64>, ProfileError> {
+        let sql = "SELECT max(counter) FROM received
+                   WHERE sender = ?1 AND from_device = ?2 AND conversation = ?3 AND shown";
+        let key = params![from.as_str(), device.as_bytes().as_slice(), to.as_str()];
         let highest: Option<u64> = self.database.query_row(sql, key, |row| row.get(0))?;
         Ok(highest.map(|highest| highest + 1))
     }
@@ -190,7 +202,10 @@ impl Profile {
 
 fn insert(transaction: &Transaction<'_>, received: &Received) -> Result<i64, ProfileError> {
     let (device, id) = (received.from_device.as_bytes().as_slice(), received.link.message_id.as_bytes().as_slice());
-    transaction.execute("INSERT INTO seen (from_device, message_id) VALUES (?1, ?2)", [device, id])?;
+    transaction.execute(
+        "INSERT INTO seen (sender, from_device, message_id) VALUES (?1, ?2, ?3)",
+        params![received.from.as_str(), device, id],
+    )?;
     transaction.execute(
         "INSERT INTO received (from_device, message_id, sender, conversation, counter, previous, timestamp,
                                content_type, body, removed)

@@ -67,10 +67,12 @@ CREATE TABLE sent (
     status       TEXT NOT NULL
 ) WITHOUT ROWID;
 -- Replay marks stay for ever, whatever becomes of the messages.
+-- A device id is unique in its account only: the name belongs to the mark.
 CREATE TABLE seen (
+    sender      TEXT NOT NULL,
     from_device BLOB NOT NULL,
     message_id  BLOB NOT NULL,
-    PRIMARY KEY (from_device, message_id)
+    PRIMARY KEY (sender, from_device, message_id)
 ) WITHOUT ROWID;
 CREATE TABLE received (
     position     INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -86,7 +88,7 @@ CREATE TABLE received (
     removed      INTEGER NOT NULL,
     shown        INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX received_chains ON received (from_device, conversation, counter);
+CREATE INDEX received_chains ON received (sender, from_device, conversation, counter);
 CREATE INDEX received_unshown ON received (position) WHERE shown = 0;
 CREATE TABLE failed (
     position    INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -134,6 +134,28 @@ fn keys_are_read_back_and_shown_by_nobody() {
 }
 
 #[test]
+fn what_was_prepared_can_be_forgotten_but_never_an_account() {
+    let home = directory();
+    let keys = DeviceKeys {
+        aik: IdentityKey::from_pkcs8(include_bytes!("../../../../tests/keys/k0.der")).unwrap(),
+        dsk: SigningKey::from_pkcs8(include_bytes!("../../../../tests/keys/k1.der")).unwrap(),
+        dwk: WrapKey::from_pkcs8(include_bytes!("../../../../tests/keys/k2.der")).unwrap(),
+    };
+    let mut profile = Profile::open(home.path()).unwrap();
+    profile.store_keys(&device(1), &keys, 5).unwrap();
+    let new = crate::register::new_account(&name("alice"), &device(1), &keys, 5);
+    let (origin, alice) = ("wss://chat.example.org", name("alice"));
+    profile.prepare(origin, &new).unwrap();
+    assert_eq!(profile.prepared(origin, &alice).unwrap(), Some(new.clone()));
+    profile.forget_prepared().unwrap();
+    assert_eq!(profile.prepared(origin, &alice).unwrap(), None);
+    profile.prepare(origin, &new).unwrap();
+    profile.registered().unwrap();
+    profile.forget_prepared().unwrap();
+    assert_eq!(profile.account().unwrap().username, alice);
+}
+
+#[test]
 fn messages_keep_their_places_over_a_restart() {
     let home = directory();
     let mut profile = Profile::open(home.path()).unwrap();
@@ -197,8 +219,8 @@ fn a_message_is_taken_in_once_and_known_for_ever() {
     profile.take_in(&opened(&links), &[]).unwrap();
     drop(profile);
     let mut profile = Profile::open(home.path()).unwrap();
-    assert!(profile.has_seen(&device(7), &id(1)).unwrap());
-    assert!(!profile.has_seen(&device(8), &id(1)).unwrap());
+    assert!(profile.has_seen(&name("bob"), &device(7), &id(1)).unwrap());
+    assert!(!profile.has_seen(&name("bob"), &device(8), &id(1)).unwrap());
     assert!(profile.take_in(&opened(&links[..1]), &[]).is_err());
     assert_eq!(profile.unshown().unwrap().len(), 2);
 }
@@ -210,7 +232,7 @@ fn a_batch_is_taken_in_whole_or_not_at_all() {
     let links = chain_of(2);
     profile.take_in(&opened(&links[1..]), &[]).unwrap();
     assert!(profile.take_in(&opened(&links), &[]).is_err());
-    assert!(!profile.has_seen(&device(7), &id(1)).unwrap());
+    assert!(!profile.has_seen(&name("bob"), &device(7), &id(1)).unwrap());
 }
 
 #[test]
@@ -225,7 +247,7 @@ fn a_failure_leaves_no_replay_mark() {
         reason: "undecryptable".to_owned(),
     };
     assert!(profile.take_in(&[failed], &[]).unwrap().is_empty());
-    assert!(!profile.has_seen(&device(7), &id(1)).unwrap());
+    assert!(!profile.has_seen(&name("bob"), &device(7), &id(1)).unwrap());
 }
 
 #[test]
@@ -246,13 +268,13 @@ fn what_was_shown_is_not_shown_again() {
     let home = directory();
     let mut profile = Profile::open(home.path()).unwrap();
     let positions = profile.take_in(&opened(&chain_of(3)), &[]).unwrap();
-    assert_eq!(profile.next_to_show(&device(7), &name("alice")).unwrap(), None);
+    assert_eq!(profile.next_to_show(&name("bob"), &device(7), &name("alice")).unwrap(), None);
     profile.mark_shown(&positions[..2]).unwrap();
     drop(profile);
     let profile = Profile::open(home.path()).unwrap();
     let unshown = profile.unshown().unwrap();
     assert_eq!(unshown.iter().map(|(_, received)| received.link.counter).collect::<Vec<_>>(), [3]);
-    assert_eq!(profile.next_to_show(&device(7), &name("alice")).unwrap(), Some(3));
+    assert_eq!(profile.next_to_show(&name("bob"), &device(7), &name("alice")).unwrap(), Some(3));
 }
 
 #[test]
@@ -261,8 +283,25 @@ fn the_neighbours_of_a_place_are_those_of_the_same_device_and_conversation() {
     let mut profile = Profile::open(home.path()).unwrap();
     let links = chain_of(3);
     profile.take_in(&opened(&links), &[]).unwrap();
-    let around = profile.neighbours(&device(7), &name("alice"), 2).unwrap();
+    let around = profile.neighbours(&name("bob"), &device(7), &name("alice"), 2).unwrap();
     assert_eq!((around.same, around.before, around.after), (Some(id(2)), Some(links[0]), Some(links[2])));
-    let elsewhere = profile.neighbours(&device(7), &name("carol"), 2).unwrap();
+    let elsewhere = profile.neighbours(&name("bob"), &device(7), &name("carol"), 2).unwrap();
     assert_eq!((elsewhere.same, elsewhere.before, elsewhere.after), (None, None, None));
+}
+
+#[test]
+fn another_name_with_the_same_device_id_does_not_stand_before_the_first() {
+    let home = directory();
+    let mut profile = Profile::open(home.path()).unwrap();
+    let links = chain_of(2);
+    let of_mallory = |link: &Link| Received { from: name("mallory"), ..received(link.counter, *link) };
+    let incoming: Vec<_> = links.iter().map(|link| Incoming::Opened(Box::new(of_mallory(link)))).collect();
+    let positions = profile.take_in(&incoming, &[]).unwrap();
+    profile.mark_shown(&positions).unwrap();
+    assert!(!profile.has_seen(&name("bob"), &device(7), &id(1)).unwrap());
+    assert_eq!(profile.next_to_show(&name("bob"), &device(7), &name("alice")).unwrap(), None);
+    let around = profile.neighbours(&name("bob"), &device(7), &name("alice"), 2).unwrap();
+    assert_eq!((around.same, around.before, around.after), (None, None, None));
+    profile.take_in(&opened(&links), &[]).unwrap();
+    assert_eq!(profile.unshown().unwrap().len(), 2);
 }
