@@ -33,13 +33,19 @@ fn chat_program() -> String {
     beside.map_or_else(|| NAME.to_owned(), |path| path.strip_prefix(&here).unwrap_or(&path).display().to_string())
 }
 
+/// Where the client comes from, when none lies beside this binary.
+fn how_to_build(program: &str) -> &'static str {
+    if program.contains('/') { "" } else { " (`make build` makes the client, target/release/sealwire-chat)" }
+}
+
 /// A first conversation to copy.
 fn conversation(server: &str, program: &str) -> String {
     let alice = format!("{program} --server {server} --profile {}", profile("alice"));
     let bob = format!("{program} --server {server} --profile {}", profile("bob"));
+    let build = how_to_build(program);
     format!(
         "
-Sealwire is running; Ctrl-C ends it. A first conversation, in a second terminal:
+Sealwire is running; Ctrl-C ends it. A first conversation, in a second terminal{build}:
 
   {alice} register alice
   {bob} register bob
@@ -71,6 +77,12 @@ mod tests {
         assert_eq!(dialled(&config, address("0.0.0.0:8080")), "ws://localhost:8080");
         config.server.origins.set(&Value::Text("wss://chat.example.org")).expect("an origin");
         assert_eq!(dialled(&config, address("0.0.0.0:8080")), "wss://chat.example.org");
+    }
+
+    #[test]
+    fn who_has_no_client_yet_is_told_how_to_get_one() {
+        assert!(conversation("ws://127.0.0.1:8080", "sealwire-chat").contains("`make build`"));
+        assert!(!conversation("ws://127.0.0.1:8080", "target/release/sealwire-chat").contains("`make build`"));
     }
 
     #[test]
