@@ -34,6 +34,24 @@ async fn sent_away(client: &mut Stranger) -> u64 {
     reconnect["afterMs"].as_u64().expect("a number of milliseconds")
 }
 
+/// Starts the server again, sends what had no status again, and looks that Bob gets all of it, each once, in order.
+async fn all_there_after_restart(
+    server: &mut Server,
+    alice: &Stranger,
+    frames: &[Value],
+    bob: &Arc<Identity>,
+    ids: &[String],
+) {
+    server.restart().await;
+    let mut again = server.log_in(&alice.who).await;
+    for frame in frames.iter().filter(|frame| alice.statuses(&id_of(frame)).is_empty()) {
+        let id = again.send_message(frame).await;
+        again.expect_status("queued", &id).await;
+    }
+    let mut bob = server.log_in(bob).await;
+    assert_eq!(backlog(&mut bob).await, ids, "each once, in order");
+}
+
 #[tokio::test]
 async fn clients_are_sent_away_and_the_server_ends_well() {
     let mut server = Server::with(&[("SEALWIRE_TIMING_RECONNECT", "700ms")]).start().await;
@@ -66,14 +84,7 @@ async fn what_a_device_had_not_acknowledged_waits_for_it_after_the_drain() {
     sent_away(&mut alice).await;
     assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
 
-    server.restart().await;
-    let mut again = server.log_in(&alice.who).await;
-    for frame in frames.iter().filter(|frame| alice.statuses(&id_of(frame)).is_empty()) {
-        let id = again.send_message(frame).await;
-        again.expect_status("queued", &id).await;
-    }
-    let mut bob = server.log_in(&bob.who).await;
-    assert_eq!(backlog(&mut bob).await, ids, "each once, in order");
+    all_there_after_restart(&mut server, &alice, &frames, &bob.who, &ids).await;
 }
 
 #[tokio::test]
@@ -114,14 +125,7 @@ async fn a_client_that_does_not_read_does_not_hold_up_the_drain() {
     sent_away(&mut alice).await;
     assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
 
-    server.restart().await;
-    let mut again = server.log_in(&alice.who).await;
-    for frame in frames.iter().filter(|frame| alice.statuses(&id_of(frame)).is_empty()) {
-        let id = again.send_message(frame).await;
-        again.expect_status("queued", &id).await;
-    }
-    let mut bob = server.log_in(&bob.who).await;
-    assert_eq!(backlog(&mut bob).await, ids, "each once, in order");
+    all_there_after_restart(&mut server, &alice, &frames, &bob.who, &ids).await;
 }
 
 /// Asks for a page on a connection that stays; `None` when that has ended.

@@ -143,8 +143,8 @@ impl Broker {
     }
 
     /// Asks every client to come back later, stores what they have not acknowledged, and returns when all of it is
-    /// committed, or after `limit`. False when the limit came first: what has a status is stored all the same.
-    pub async fn drain(&self, limit: Duration) -> bool {
+    /// committed, or after `limit`; what has a status is stored also then.
+    pub async fn drain(&self, limit: Duration) {
         self.announce_drain();
         let drained = tokio::time::timeout(limit, async {
             if let Err(error) = self.node.presence.send(Dismiss).await {
@@ -154,11 +154,9 @@ impl Broker {
                 tokio::time::sleep(POLL).await;
             }
         });
-        let in_time = drained.await.is_ok();
-        if !in_time {
+        if drained.await.is_err() {
             tracing::warn!("not everything was stored in time; the senders keep what has no status");
         }
-        in_time
     }
 }
 

@@ -45,7 +45,6 @@ use self::socket::{Incoming, SessionContext, Socket};
 use self::state::{Authenticated, Conduct, Stage};
 use crate::clock::{Now, millis};
 use crate::node::Node;
-use crate::presence::Seen;
 use crate::spool::{Append, Remove};
 
 /// How long a connection that was closed from here may take to close from there.
@@ -447,9 +446,7 @@ impl Session {
             self.greeting_place = None;
             return;
         };
-        let seen = Seen { username: session.username.clone(), device: session.device, at: self.now().wall };
-        // A hint that may be dropped.
-        let _ = self.node.presence.try_send(seen);
+        self.note_seen(&session.username, session.device);
         let departure = Some(session.departure.clone());
         for (mail, replies) in session.receiving.end() {
             self.node.spool.append(Append { mail, replies, by: None, departure: departure.clone() });

@@ -9,7 +9,7 @@ use sealwire_protocol::frames::{
     Auth, ClientFrame, ErrorFrame, HeartbeatAnswer, Register, Request, ServerFrame, Session as SessionFrame,
     SessionLimits,
 };
-use sealwire_protocol::{CloseCode, ErrorCode, MessageId};
+use sealwire_protocol::{CloseCode, DeviceId, ErrorCode, MessageId, Username};
 use sealwire_store::Account;
 
 use super::admission::Facts;
@@ -271,7 +271,7 @@ impl Session {
         self.stage = Stage::Authenticated(Box::new(session));
         self.greeting_place = None;
         self.socket.lift_allowance();
-        self.note_seen(who);
+        self.note_seen(&who.username, who.device);
         self.session_frame(queued, id, ctx);
         match predecessor {
             None => self.receive(ctx, |receiving, _, effects| receiving.may_read(effects)),
@@ -282,9 +282,9 @@ impl Session {
         }
     }
 
-    /// Notes that the device is here: a hint that may be dropped.
-    fn note_seen(&self, who: &LoggedIn) {
-        let seen = Seen { username: who.username.clone(), device: who.device, at: self.now().wall };
+    /// Notes that the device is here, or was until now: a hint that may be dropped.
+    pub(super) fn note_seen(&self, username: &Username, device: DeviceId) {
+        let seen = Seen { username: username.clone(), device, at: self.now().wall };
         let _ = self.node.presence.try_send(seen);
     }
 
@@ -364,7 +364,7 @@ impl Session {
         };
         self.look_up(check, ctx, move |session, outcome, ctx| match outcome {
             Ok((who, usage)) => {
-                session.note_seen(&who);
+                session.note_seen(&who.username, who.device);
                 let (now, timing) = (session.now(), session.node.settings.timing.clone());
                 if let Some(authenticated) = session.authenticated() {
                     authenticated.life = Life::new(now, timing.session, timing.renewal);
