@@ -10,13 +10,34 @@ use crate::StoreError;
 ///
 /// # Contract
 /// * A name is given once, for ever: also the name of a deleted account is taken.
-/// * A device id belongs to one account for ever.
+/// * A device id belongs to one account for ever, and never returns once a manifest has removed it.
 /// * What a method has returned `Ok` for survives the loss of power.
 /// * A read that begins after a write has returned sees it, from whatever task.
 #[async_trait]
 pub trait Accounts: Send + Sync + 'static {
     /// Makes an account with the first link of its manifest chain and its first device's wrap key, all or nothing.
     async fn create_account(&self, account: NewAccount) -> Result<Created, StoreError>;
+
+    /// Adds the next link to a chain, if the newest one is still the one that it was made for (compare and set), and
+    /// makes the devices of the account those of the change, all or nothing.
+    ///
+    /// * A device that is listed already keeps its signing key, its wrap keys and its mail; that its key is the same is
+    ///   the caller's to check. A new one has neither a wrap key nor a time yet.
+    /// * A device that is listed no longer is removed for good: its wrap keys, mailbox,
+    ///   [missed](crate::Mailboxes::missed) count and [notices](crate::Mailboxes::notices) are gone; its id stays
+    ///   taken.
+    /// * A change that lists no device deletes the account: keys, manifests, backups and all that its devices had are
+    ///   gone, and it is not found any more. What stays: the name and the device ids, so that nobody gets them, the last
+    ///   link's version and hash, so that a repeat is recognised, and the mail that it has sent to others.
+    async fn extend_manifest(&self, change: ManifestChange) -> Result<Extended, StoreError>;
+
+    /// Gives a device its first wrap key, or its next one: the one before is then [replaced](Device::replaced) at `at`
+    /// (milliseconds since 1970). Keys that were replaced over nine days before `at` may be forgotten: a message is at
+    /// most seven days old, and a replaced key counts for two more.
+    async fn put_wrap(&self, device: &DeviceId, wrap: WrapRecord, at: u64) -> Result<WrapPut, StoreError>;
+
+    /// Whether others may see when somebody of this name is online; false at first. An unknown name is no error.
+    async fn set_presence_shared(&self, username: &Username, shared: bool) -> Result<(), StoreError>;
 
     /// The account of this name with the devices of its newest manifest; `None` when nobody has it.
     async fn account(&self, username: &Username) -> Result<Option<Account>, StoreError>;
@@ -30,6 +51,9 @@ pub trait Accounts: Send + Sync + 'static {
     /// no error. It may be lost with a crash.
     async fn device_seen(&self, device: &DeviceId, at: u64) -> Result<(), StoreError>;
 }
+
+/// How long a replaced wrap key is remembered, in milliseconds: nine days.
+pub(crate) const REPLACED_WRAP_LIFE: u64 = 9 * 24 * 60 * 60 * 1_000;
 
 /// An account to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +77,56 @@ pub struct NewAccount {
 pub enum Created {
     /// It exists now.
     Yes,
-    /// The name has been given before, or one of the device ids has.
-    Taken,
+    /// The name has been given before, also if its account is deleted; nothing changed.
+    NameTaken,
+    /// One of the device ids has been given before, or is listed twice; nothing changed.
+    DeviceTaken,
+}
+
+/// The next link of a manifest chain, and what follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestChange {
+    /// Whose.
+    pub username: Username,
+    /// The hash of the link before.
+    pub previous: [u8; 32],
+    /// The link; its version is one above that of the link before.
+    pub manifest: ManifestRecord,
+    /// All devices that it lists, in its order, each with the SPKI DER of its signing key; none deletes the account.
+    pub devices: Vec<(DeviceId, Bytes)>,
+    /// Milliseconds since 1970.
+    pub at: u64,
+}
+
+/// What became of a [`ManifestChange`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extended {
+    /// It is the newest link now.
+    Yes {
+        /// The devices that it has removed, ascending by id.
+        removed: Vec<DeviceId>,
+    },
+    /// The chain holds this very link already (version and hash), as its newest or further back; nothing changed.
+    Repeat,
+    /// The newest link is another one than this was made for; nothing changed.
+    Conflict,
+    /// A device that it lists was removed before, belongs to another account, or is listed twice; nothing changed.
+    DeviceTaken,
+    /// Nobody has this name, or its account is deleted; nothing changed.
+    Unknown,
+}
+
+/// What became of a wrap key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WrapPut {
+    /// It is the device's newest one now.
+    Yes,
+    /// It is already (the same `seq` and key id); nothing changed.
+    Repeat,
+    /// The device has another one whose `seq` is the same or higher; nothing changed.
+    Old,
+    /// There is no such device, or it was removed; nothing changed.
+    Unknown,
 }
 
 /// One link of a manifest chain. The store keeps it and does not look inside.
@@ -90,6 +162,8 @@ pub struct Account {
     pub manifest: ManifestRecord,
     /// The devices of the newest manifest, ascending by id.
     pub devices: Vec<Device>,
+    /// Whether others may see when one of them is connected.
+    pub shares_presence: bool,
 }
 
 /// A device of an account.

@@ -1,28 +1,33 @@
-//! What the server keeps: accounts with their public keys, and the mail of devices that are away.
+//! What the server keeps: accounts with their public keys and sealed backups, and the mail of devices that are away.
 //!
 //! [`Store`] is the contract. It is kept by [`MemoryStore`] (tests, trying out) and [`SqliteStore`] (the embedded
 //! store of one node); one conformance suite, [`conformance`], runs on each. Nothing here knows a frame or an actor: a
 //! message is a few ids and two opaque byte strings.
 //!
-//! To add a store: implement the two traits, call `conformance::suite!` with a way to open an empty one, and name it in
+//! To add a store: implement the three traits, call `conformance::suite!` with a way to open an empty one, and name it in
 //! the server's `app.rs`.
 
 mod accounts;
+mod backups;
 pub mod conformance;
 mod error;
 mod mailboxes;
 mod memory;
 mod sqlite;
 
-pub use accounts::{Account, Accounts, Created, Device, ManifestRecord, NewAccount, WrapRecord};
+pub use accounts::{
+    Account, Accounts, Created, Device, Extended, ManifestChange, ManifestRecord, NewAccount, WrapPut, WrapRecord,
+};
+pub use backups::{BackupRecord, Backups};
 pub use error::StoreError;
 pub use mailboxes::{
-    Appended, Batch, BatchOutcome, Fingerprint, Front, Held, Mail, MailKey, Mailboxes, Place, Removal, Usage,
+    Appended, Batch, BatchOutcome, EXPIRY_REACH, Fingerprint, Front, Held, Mail, MailKey, Mailboxes, NOTICE_LIFE,
+    Notice, Place, Removal, Usage,
 };
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
 /// Everything that the server keeps.
-pub trait Store: Accounts + Mailboxes {}
+pub trait Store: Accounts + Mailboxes + Backups {}
 
-impl<T: Accounts + Mailboxes> Store for T {}
+impl<T: Accounts + Mailboxes + Backups> Store for T {}

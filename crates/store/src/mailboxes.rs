@@ -18,6 +18,9 @@ use crate::StoreError;
 ///   Appending it again while it is held changes nothing and says so.
 /// * Removal names messages, never a range, so mail that arrives late and sorts early is not removed unseen.
 /// * Nothing is ever dropped to make room: limits are the caller's, by [`usage`](Mailboxes::usage).
+/// * Mail goes in three ways only: by a removal that names it, by [`expire`](Mailboxes::expire), and with its device
+///   ([`extend_manifest`](crate::Accounts::extend_manifest)). What is appended for a device after its removal (it was on
+///   its way) is nobody's, and expires.
 /// * A read that begins after a write has returned sees it, from whatever task.
 #[async_trait]
 pub trait Mailboxes: Send + Sync + 'static {
@@ -52,6 +55,46 @@ pub trait Mailboxes: Send + Sync + 'static {
     /// The highest [`Mail::order`] that any mailbox holds, or 0: a clock that was set back must not sort new mail
     /// before old.
     async fn highest_order(&self) -> Result<u64, StoreError>;
+
+    /// Takes out copies that were [accepted](Mail::accepted_at) before `before`, in the order in which they arrived, at
+    /// most `limit`. Says for which messages thereby the last copy for a device of the addressee has gone (copies for the
+    /// sender's [own](Mail::own) devices do not count, neither as expired nor as left), and keeps a notice of each for the
+    /// device that sent it, unless that one was removed. Copies and notices change together and are durable.
+    ///
+    /// It says nothing of how the copies before the last one went: if another device has fetched one, the sender has
+    /// heard `delivered` long ago.
+    ///
+    /// The mail is read from the earliest arrival on, and no further than to the first [`EXPIRY_REACH`] copies that are
+    /// not due, so a call with nothing to do is cheap. A copy that was accepted under a clock that was behind goes when
+    /// its turn comes; a row of so many that were accepted under a clock that was ahead keeps back what arrived
+    /// behind it, until it is fetched or due. So mail may stay longer than it should, and none goes early but what the
+    /// clock was behind.
+    ///
+    /// Notices that nobody has fetched are dropped by the first call whose `before` is over [`NOTICE_LIFE`] after that of
+    /// the call that made them, at most `limit` by one call.
+    async fn expire(&self, before: u64, limit: usize) -> Result<Vec<Notice>, StoreError>;
+
+    /// The messages of this device that have [expired](Mailboxes::expire) and of which it has not been told, oldest notice
+    /// first, at most `limit`.
+    async fn notices(&self, device: &DeviceId, limit: usize) -> Result<Vec<MessageId>, StoreError>;
+
+    /// Drops notices: the device has been told. One that is not there is no error. Durable.
+    async fn forget_notices(&self, device: &DeviceId, messages: Vec<MessageId>) -> Result<(), StoreError>;
+}
+
+/// How many copies that are not due [`expire`](Mailboxes::expire) passes over.
+pub const EXPIRY_REACH: usize = 100;
+
+/// How long a notice waits for its device, in milliseconds: 30 days.
+pub const NOTICE_LIFE: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// A message that has [expired](Mailboxes::expire).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Notice {
+    /// The device that sent it.
+    pub device: DeviceId,
+    /// The id that this device gave it.
+    pub message_id: MessageId,
 }
 
 /// What names a message, whichever device its copies are for.

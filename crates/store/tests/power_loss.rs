@@ -175,6 +175,7 @@ fn contents_after_each_step() -> Vec<Content> {
         for n in 1..=STEPS {
             steps::try_to_perform(&model, n).await.unwrap();
             contents.push(Content::of(&model).await.unwrap());
+            assert_ne!(contents[n - 1], contents[n], "step {n} leaves no trace, so nobody would notice its loss");
         }
         contents
     })

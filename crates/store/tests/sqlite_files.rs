@@ -14,8 +14,8 @@ use rusqlite::Connection;
 use sealwire_protocol::Kid;
 use sealwire_store::conformance::{device, message, name};
 use sealwire_store::{
-    Accounts, Batch, Created, Fingerprint, Mail, MailKey, Mailboxes, ManifestRecord, NewAccount, SqliteStore,
-    StoreError, WrapRecord,
+    Accounts, BackupRecord, Backups, Batch, Created, Fingerprint, Mail, MailKey, Mailboxes, ManifestRecord, NewAccount,
+    Notice, SqliteStore, StoreError, WrapRecord,
 };
 use tempfile::TempDir;
 
@@ -100,7 +100,7 @@ async fn everything_survives_closing_and_opening() {
     drop(store);
     let store = SqliteStore::open(dir.path()).unwrap();
     assert_eq!(ask(&store).await, before);
-    assert_eq!(store.create_account(account()).await.unwrap(), Created::Taken);
+    assert_eq!(store.create_account(account()).await.unwrap(), Created::NameTaken);
 }
 
 #[tokio::test]
@@ -190,11 +190,61 @@ async fn a_start_that_was_cut_short_begins_again() {
     assert_eq!(left, HashSet::from(["sealwire.db".into(), "sealwire.lock".into()]));
 }
 
+/// What version 1 has left: alice with devices 1 and 2, the first of which has a key and mail from device 2.
+fn directory_of_version_1() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let old = Connection::open(database(&dir)).unwrap();
+    old.pragma_update(None, "journal_mode", "WAL").unwrap();
+    old.pragma_update(None, "application_id", 0x5345_414c).unwrap();
+    old.execute_batch(include_str!("../src/sqlite/migrations/1.sql")).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    let [one, two] = [1, 2].map(device);
+    let key = (one.as_bytes(), [2_u8; 32]);
+    old.execute_batch(
+        "INSERT INTO accounts VALUES (1, 'alice', x'aa', 10, NULL);
+         INSERT INTO manifests VALUES (1, 1, zeroblob(32), x'bb');",
+    )
+    .unwrap();
+    old.execute(
+        "INSERT INTO devices VALUES (?1, 1, x'cc', 10, NULL), (?2, 1, x'dd', 0, NULL)",
+        [one.as_bytes(), two.as_bytes()],
+    )
+    .unwrap();
+    old.execute("INSERT INTO wraps VALUES (?1, 1, ?2, x'ee', NULL)", key).unwrap();
+    let mail = (one.as_bytes(), message(5).as_bytes().to_owned(), two.as_bytes());
+    old.execute("INSERT INTO mail VALUES (1, ?1, 7, ?2, ?3, 'bob', 0, 2, 10, 1, 1, x'11', x'22')", mail).unwrap();
+    old.execute("INSERT INTO missed VALUES (?1, 3)", [one.as_bytes()]).unwrap();
+    dir
+}
+
+#[tokio::test]
+async fn a_database_of_version_1_goes_on_with_all_that_it_holds() {
+    let dir = directory_of_version_1();
+    let store = SqliteStore::open(dir.path()).unwrap();
+    let alice = store.account(&name("alice")).await.unwrap().unwrap();
+    let wrap = WrapRecord { seq: 1, kid: Kid([2; 32]), document: vec![0xee].into() };
+    assert_eq!((alice.devices[0].wrap.clone(), alice.devices[0].last_seen), (Some(wrap), 10));
+    assert_eq!((alice.devices.len(), alice.shares_presence, &alice.aik[..]), (2, false, &[0xaa][..]));
+    assert_eq!(store.missed(&device(1)).await.unwrap(), 3);
+    assert_eq!(store.usage(&device(1), &name("bob")).await.unwrap().from_sender.messages, 1);
+
+    store.set_presence_shared(&name("alice"), true).await.unwrap();
+    let backup = BackupRecord { id: [1; 32], data: Bytes::from_static(b"sealed"), at: 20 };
+    store.put_backup(&name("alice"), backup.clone()).await.unwrap();
+    let notice = Notice { device: device(2), message_id: message(5) };
+    assert_eq!(store.expire(11, 10).await.unwrap(), [notice]);
+    drop(store);
+    let store = SqliteStore::open(dir.path()).unwrap();
+    assert!(store.account(&name("alice")).await.unwrap().unwrap().shares_presence);
+    assert_eq!(store.backups(&name("alice")).await.unwrap(), [backup]);
+    assert_eq!(store.notices(&device(2), 10).await.unwrap(), [message(5)]);
+}
+
 #[tokio::test]
 async fn a_newer_database_is_left_alone() {
     let dir = used_directory().await;
     Connection::open(database(&dir)).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let error = refused(dir.path(), &["newer sealwire", "version 99", "up to version 1", "backup"]);
+    let error = refused(dir.path(), &["newer sealwire", "version 99", "up to version 2", "backup"]);
     assert!(matches!(error, StoreError::Open(_)));
 }
 

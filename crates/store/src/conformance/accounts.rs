@@ -36,6 +36,7 @@ pub async fn an_account_comes_back_as_it_was_made<S: Store>(store: Arc<S>) {
         aik: new.aik.clone(),
         manifest: new.manifest.clone(),
         devices: vec![unused(1), unused(2), registered],
+        shares_presence: false,
     };
     assert_eq!(read(&*store, &new.username).await, Some(expected));
 }
@@ -51,16 +52,16 @@ pub async fn an_unknown_name_has_no_account_and_no_manifests<S: Store>(store: Ar
 pub async fn a_name_is_given_once<S: Store>(store: Arc<S>) {
     let first = new_account("alice", &[1]);
     assert_eq!(create(&*store, first.clone()).await, Created::Yes);
-    assert_eq!(create(&*store, new_account("alice", &[2])).await, Created::Taken);
-    assert_eq!(create(&*store, first.clone()).await, Created::Taken);
+    assert_eq!(create(&*store, new_account("alice", &[2])).await, Created::NameTaken);
+    assert_eq!(create(&*store, first.clone()).await, Created::NameTaken);
     assert_eq!(read(&*store, &name("alice")).await.expect("it was made").devices[0].id, device(1));
 }
 
 /// An account that lists another one's device, or one device twice, is refused.
 pub async fn a_device_id_belongs_to_one_account<S: Store>(store: Arc<S>) {
     assert_eq!(create(&*store, new_account("alice", &[1, 2])).await, Created::Yes);
-    assert_eq!(create(&*store, new_account("bob", &[3, 2])).await, Created::Taken);
-    assert_eq!(create(&*store, new_account("carol", &[4, 4])).await, Created::Taken);
+    assert_eq!(create(&*store, new_account("bob", &[3, 2])).await, Created::DeviceTaken);
+    assert_eq!(create(&*store, new_account("carol", &[4, 4])).await, Created::DeviceTaken);
     assert_eq!(read(&*store, &name("bob")).await, None);
     assert_eq!(read(&*store, &name("carol")).await, None);
 }
@@ -68,7 +69,7 @@ pub async fn a_device_id_belongs_to_one_account<S: Store>(store: Arc<S>) {
 /// All or nothing: name and devices of a refused account are still to be had.
 pub async fn a_refused_account_leaves_nothing_behind<S: Store>(store: Arc<S>) {
     create(&*store, new_account("alice", &[1])).await;
-    assert_eq!(create(&*store, new_account("bob", &[2, 1])).await, Created::Taken);
+    assert_eq!(create(&*store, new_account("bob", &[2, 1])).await, Created::DeviceTaken);
     assert_eq!(store.manifests(&name("bob"), 0, 10).await.expect("no error"), vec![]);
     assert_eq!(create(&*store, new_account("bob", &[2])).await, Created::Yes);
 }

@@ -6,9 +6,12 @@ use bytes::Bytes;
 use sealwire_protocol::{DeviceId, Kid, MessageId, Username};
 
 use crate::{
-    Appended, Batch, BatchOutcome, Fingerprint, Front, Mail, MailKey, ManifestRecord, NewAccount, Removal, Store,
-    WrapRecord,
+    Account, Appended, Batch, BatchOutcome, Created, Extended, Fingerprint, Front, Mail, MailKey, ManifestChange,
+    ManifestRecord, NewAccount, Removal, Store, WrapRecord,
 };
+
+/// No messages.
+pub(super) const NONE: [u64; 0] = [];
 
 /// A name that is well formed.
 ///
@@ -43,6 +46,43 @@ pub(super) fn new_account(username: &str, devices: &[u64]) -> NewAccount {
         ),
         created_at: 1_000,
     }
+}
+
+/// Makes [`new_account`].
+pub(super) async fn create(store: &impl Store, username: &str, devices: &[u64]) {
+    let created = store.create_account(new_account(username, devices)).await.expect("the store makes an account");
+    assert_eq!(created, Created::Yes);
+}
+
+/// The hash of [`new_account`]'s manifest and of those that follow it.
+pub(super) fn hash(version: u64) -> [u8; 32] {
+    if version == 1 { [0xab; 32] } else { [u8::try_from(version).expect("checks make few versions"); 32] }
+}
+
+/// Link `version` for [`new_account`], listing these devices, at 10,000 times its version.
+pub(super) fn change(username: &str, version: u64, devices: &[u64]) -> ManifestChange {
+    let document = |what: String| Bytes::from(format!("{what} of {username}"));
+    ManifestChange {
+        username: name(username),
+        previous: hash(version - 1),
+        manifest: ManifestRecord { version, hash: hash(version), document: document(format!("manifest {version}")) },
+        devices: devices.iter().map(|n| (device(*n), document(format!("key {n}")))).collect(),
+        at: 10_000 * version,
+    }
+}
+
+pub(super) async fn extend(store: &impl Store, change: ManifestChange) -> Extended {
+    store.extend_manifest(change).await.expect("the store answers a change")
+}
+
+/// What [`extend`] answers when all is well.
+pub(super) fn removing(devices: &[u64]) -> Extended {
+    Extended::Yes { removed: devices.iter().map(|n| device(*n)).collect() }
+}
+
+/// An account that is there.
+pub(super) async fn account(store: &impl Store, username: &str) -> Account {
+    store.account(&name(username)).await.expect("the store reads an account").expect("it was made")
 }
 
 /// Message `id` from device 100 of alice to `to`, of order `order`, with 15 bytes.

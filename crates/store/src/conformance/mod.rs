@@ -7,22 +7,30 @@
 //! ```
 //!
 //! The expression is evaluated for each check and gives a guard and an empty store; the store is dropped first. Each check
-//! takes one sentence of the contract of [`Accounts`](crate::Accounts) or [`Mailboxes`](crate::Mailboxes), which says what
-//! it means. A check panics when the store breaks it. Durability is not tested here: it takes a machine to lose its power.
+//! takes one sentence of the contract of [`Accounts`](crate::Accounts), [`Mailboxes`](crate::Mailboxes) or
+//! [`Backups`](crate::Backups), which says what it means. A check panics when the store breaks it. Durability is not tested here: it takes a machine to lose its power.
 
 mod accounts;
+mod backups;
+mod expiry;
 mod fixtures;
 mod mailboxes;
+mod manifests;
 mod order;
 mod together;
 mod usage;
+mod wraps;
 
 pub use accounts::*;
+pub use backups::*;
+pub use expiry::*;
 pub use fixtures::{device, message, name};
 pub use mailboxes::*;
+pub use manifests::*;
 pub use order::*;
 pub use together::*;
 pub use usage::*;
+pub use wraps::*;
 
 #[doc(hidden)]
 #[macro_export]
@@ -38,6 +46,36 @@ macro_rules! conformance_suite {
             manifests_begin_after_since_and_end_at_the_limit
             a_device_is_seen_at_the_latest_time_given
             an_unknown_device_that_was_seen_is_no_error
+            a_link_makes_its_devices_those_of_the_account
+            a_device_that_stays_loses_nothing
+            a_link_fits_the_newest_one_only
+            a_link_that_is_held_is_a_repeat
+            an_unknown_name_has_nothing_to_extend
+            a_link_lists_no_device_that_is_taken
+            a_removed_device_loses_all_that_was_its
+            an_account_without_devices_is_gone
+            a_deleted_account_comes_not_back
+            presence_is_shared_only_when_asked
+            replaced_keys_come_newest_first_with_their_time
+            a_new_device_gets_its_first_key
+            a_key_must_rise_above_the_last
+            a_key_of_an_unknown_device_is_not_kept
+            replaced_keys_are_known_for_as_long_as_they_may_be_used
+            the_newest_backup_and_the_one_before_are_kept
+            a_backup_under_the_newest_id_replaces_it
+            a_backup_under_the_id_before_is_the_newest_again
+            backups_are_of_one_account
+            mail_accepted_before_a_time_expires
+            expiry_ends_at_its_limit
+            the_last_copy_of_the_addressee_makes_the_notice
+            own_copies_make_no_notice
+            mail_that_was_fetched_makes_no_notice
+            a_notice_is_for_the_device_that_sent
+            notices_wait_until_they_are_forgotten
+            a_message_that_expires_again_has_one_notice
+            notices_that_nobody_fetches_are_dropped
+            a_removed_device_has_no_notices
+            mail_from_the_future_does_not_stop_expiry
             a_mailbox_is_ordered_by_order
             equal_orders_are_ordered_by_message_id
             late_mail_with_a_lower_order_comes_first
@@ -67,6 +105,9 @@ macro_rules! conformance_suite {
             forgetting_more_than_was_missed_leaves_none
             tasks_see_what_other_tasks_have_written
             of_many_who_want_one_name_one_gets_it
+            of_many_links_for_one_place_one_is_taken
+            of_many_keys_the_highest_is_the_newest
+            of_many_who_expire_mail_one_says_so
             of_many_equal_appends_one_is_stored
         }
     };

@@ -1,10 +1,13 @@
 //! Checks with many tasks at once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::fixtures::{append, ids, mail, name, new_account, remove};
+use sealwire_protocol::Kid;
+
+use super::fixtures::{account, append, change, create, extend, ids, mail, name, new_account, remove, removing};
 use crate::conformance::device;
-use crate::{Appended, Created, Place, Store};
+use crate::{Appended, Created, Extended, Place, Store, WrapRecord};
 
 const TASKS: u64 = 8;
 
@@ -53,6 +56,50 @@ pub async fn of_many_who_want_one_name_one_gets_it<S: Store>(store: Arc<S>) {
     assert_eq!(winners.len(), 1);
     let account = store.account(&name("alice")).await.expect("the store reads").expect("it was made");
     assert_eq!(account.devices[0].id, device(winners[0].0));
+}
+
+/// Compare and set: the others find another link there.
+pub async fn of_many_links_for_one_place_one_is_taken<S: Store>(store: Arc<S>) {
+    create(&*store, "alice", &[100]).await;
+    let extended = together(&store, |store, task| async move {
+        let mut link = change("alice", 2, &[100, task]);
+        link.manifest.hash = [task as u8; 32];
+        (task, extend(&*store, link).await)
+    })
+    .await;
+    let winners: Vec<_> = extended.iter().filter(|(_, extended)| *extended == removing(&[])).collect();
+    assert_eq!(winners.len(), 1);
+    assert!(extended.iter().filter(|(_, extended)| *extended == Extended::Conflict).count() as u64 == TASKS - 1);
+    let account = account(&*store, "alice").await;
+    assert_eq!((account.manifest.hash, account.devices[0].id), ([winners[0].0 as u8; 32], device(winners[0].0)));
+}
+
+/// One key takes the place, whatever the order.
+pub async fn of_many_keys_the_highest_is_the_newest<S: Store>(store: Arc<S>) {
+    create(&*store, "alice", &[100]).await;
+    extend(&*store, change("alice", 2, &[100, 101])).await;
+    together(&store, |store, task| async move {
+        let wrap = WrapRecord { seq: task, kid: Kid([task as u8; 32]), document: "wrap".into() };
+        store.put_wrap(&device(101), wrap, task).await.expect("the store answers")
+    })
+    .await;
+    let newest = account(&*store, "alice").await.devices[1].wrap.clone();
+    assert_eq!(newest.map(|wrap| wrap.seq), Some(TASKS));
+}
+
+/// Each copy goes once, and each message makes one notice.
+pub async fn of_many_who_expire_mail_one_says_so<S: Store>(store: Arc<S>) {
+    append(&*store, (1..=40).map(|n| mail(n % 3, n, n)).collect()).await;
+    let expired =
+        together(
+            &store,
+            |store, _| async move { store.expire(2_000, 7).await.expect("the store takes out what is due") },
+        )
+        .await;
+    let all: Vec<_> = expired.into_iter().flatten().collect();
+    assert_eq!(all.len(), 40);
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), 40);
+    assert_eq!(store.notices(&device(100), 100).await.expect("the store reads notices").len(), 40);
 }
 
 /// The others are repeats.

@@ -9,27 +9,33 @@ use crate::{Account, Created, Device, ManifestRecord, NewAccount, WrapRecord};
 
 /// Adds an account, or finds that its name or one of its devices is taken; then the transaction must be rolled back.
 pub(super) fn create(transaction: &Transaction<'_>, new: &NewAccount) -> rusqlite::Result<Created> {
-    match insert(transaction, new) {
-        Ok(()) => Ok(Created::Yes),
-        Err(error) if error::is_of_one_row(&error) => Ok(Created::Taken),
+    let taken = |outcome: rusqlite::Result<()>| match outcome {
+        Err(error) if error::is_of_one_row(&error) => Ok(true),
         Err(error) => Err(error),
+        Ok(()) => Ok(false),
+    };
+    if taken(insert_account(transaction, new))? {
+        return Ok(Created::NameTaken);
     }
+    let device_taken = taken(insert_keys(transaction, new, transaction.last_insert_rowid()))?;
+    Ok(if device_taken { Created::DeviceTaken } else { Created::Yes })
 }
 
-fn insert(transaction: &Transaction<'_>, new: &NewAccount) -> rusqlite::Result<()> {
+fn insert_account(transaction: &Transaction<'_>, new: &NewAccount) -> rusqlite::Result<()> {
     transaction.prepare_cached("INSERT INTO accounts (username, aik, created_at) VALUES (?1, ?2, ?3)")?.execute((
         new.username.as_str(),
         &new.aik[..],
         row::ordered(new.created_at),
     ))?;
-    let account = transaction.last_insert_rowid();
+    Ok(())
+}
+
+fn insert_keys(transaction: &Transaction<'_>, new: &NewAccount, account: i64) -> rusqlite::Result<()> {
     insert_manifest(transaction, account, &new.manifest)?;
     let (registering, wrap) = &new.wrap;
     for (device, dsk) in &new.devices {
         let last_seen = if device == registering { row::ordered(new.created_at) } else { 0 };
-        transaction
-            .prepare_cached("INSERT INTO devices (id, account, dsk, last_seen) VALUES (?1, ?2, ?3, ?4)")?
-            .execute((device.as_bytes(), account, &dsk[..], last_seen))?;
+        insert_device(transaction, account, device, dsk, last_seen)?;
         if device == registering {
             insert_wrap(transaction, device, wrap)?;
         }
@@ -37,14 +43,31 @@ fn insert(transaction: &Transaction<'_>, new: &NewAccount) -> rusqlite::Result<(
     Ok(())
 }
 
-fn insert_manifest(transaction: &Transaction<'_>, account: i64, manifest: &ManifestRecord) -> rusqlite::Result<()> {
+pub(super) fn insert_device(
+    transaction: &Transaction<'_>,
+    account: i64,
+    device: &DeviceId,
+    dsk: &Bytes,
+    last_seen: i64,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT INTO devices (id, account, dsk, last_seen) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((device.as_bytes(), account, &dsk[..], last_seen))
+        .map(drop)
+}
+
+pub(super) fn insert_manifest(
+    transaction: &Transaction<'_>,
+    account: i64,
+    manifest: &ManifestRecord,
+) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("INSERT INTO manifests (account, version, hash, document) VALUES (?1, ?2, ?3, ?4)")?
         .execute((account, row::ordered(manifest.version), manifest.hash, &manifest.document[..]))
         .map(drop)
 }
 
-fn insert_wrap(transaction: &Transaction<'_>, device: &DeviceId, wrap: &WrapRecord) -> rusqlite::Result<()> {
+pub(super) fn insert_wrap(transaction: &Transaction<'_>, device: &DeviceId, wrap: &WrapRecord) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("INSERT INTO wraps (device, seq, kid, document) VALUES (?1, ?2, ?3, ?4)")?
         .execute((device.as_bytes(), row::bits(wrap.seq), wrap.kid.as_bytes(), &wrap.document[..]))
@@ -59,23 +82,31 @@ pub(super) fn seen(transaction: &Transaction<'_>, device: &DeviceId, at: u64) ->
         .map(drop)
 }
 
+/// Whether presence is shared; an unknown name is no error.
+pub(super) fn share_presence(transaction: &Transaction<'_>, username: &Username, shared: bool) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE accounts SET shares_presence = ?2 WHERE username = ?1 AND deleted_at IS NULL")?
+        .execute((username.as_str(), shared))
+        .map(drop)
+}
+
 /// Reads an account as of one moment.
 pub(super) fn read(connection: &mut Connection, username: &Username) -> rusqlite::Result<Option<Account>> {
     let transaction = connection.transaction()?;
-    let Some((account, aik)) = find(&transaction, username)? else { return Ok(None) };
+    let Some((account, aik, shares_presence)) = find(&transaction, username)? else { return Ok(None) };
     let manifest = transaction
         .prepare_cached(
             "SELECT version, hash, document FROM manifests WHERE account = ?1 ORDER BY version DESC LIMIT 1",
         )?
         .query_row([account], manifest)?;
     let devices = devices(&transaction, account)?;
-    Ok(Some(Account { username: username.clone(), aik, manifest, devices }))
+    Ok(Some(Account { username: username.clone(), aik, manifest, devices, shares_presence }))
 }
 
-fn find(transaction: &Transaction<'_>, username: &Username) -> rusqlite::Result<Option<(i64, Bytes)>> {
+fn find(transaction: &Transaction<'_>, username: &Username) -> rusqlite::Result<Option<(i64, Bytes, bool)>> {
     transaction
-        .prepare_cached("SELECT id, aik FROM accounts WHERE username = ?1 AND deleted_at IS NULL")?
-        .query_row([username.as_str()], |found| Ok((found.get(0)?, row::bytes(found, 1)?)))
+        .prepare_cached("SELECT id, aik, shares_presence FROM accounts WHERE username = ?1 AND deleted_at IS NULL")?
+        .query_row([username.as_str()], |found| Ok((found.get(0)?, row::bytes(found, 1)?, found.get(2)?)))
         .optional()
 }
 
@@ -98,10 +129,11 @@ fn device(found: &Row<'_>) -> rusqlite::Result<Device> {
     })
 }
 
-/// The wrap key that has not been replaced is the newest one.
+/// The wrap key that has not been replaced is the newest one. `seq` rises with every key, and the numbers that look negative
+/// here are the highest ones ([`row::bits`]).
 fn add_wraps(transaction: &Transaction<'_>, device: &mut Device) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "SELECT replaced_at, kid, seq, document FROM wraps WHERE device = ?1 ORDER BY replaced_at DESC, seq DESC",
+        "SELECT replaced_at, kid, seq, document FROM wraps WHERE device = ?1 ORDER BY seq < 0 DESC, seq DESC",
     )?;
     let mut wraps = statement.query([device.id.as_bytes()])?;
     while let Some(found) = wraps.next()? {

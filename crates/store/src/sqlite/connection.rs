@@ -19,7 +19,7 @@ pub(super) enum Sync {
 }
 
 /// Statements kept ready per connection; there are fewer of them.
-const STATEMENTS: usize = 32;
+const STATEMENTS: usize = 64;
 
 /// Largest file that is checked page by page at start, about a second's work. A larger one is checked by its header, its
 /// length and its schema, and any other damage shows when it is read.

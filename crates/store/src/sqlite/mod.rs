@@ -5,8 +5,11 @@
 //! arrives is the caller's.
 
 mod accounts;
+mod backups;
+mod changes;
 mod connection;
 mod error;
+mod expiry;
 mod files;
 mod mailboxes;
 mod row;
@@ -25,7 +28,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use sealwire_protocol::{DeviceId, Username};
+use sealwire_protocol::{DeviceId, MessageId, Username};
 
 use self::connection::Sync;
 use self::files::DataDir;
@@ -34,8 +37,8 @@ use self::usage::Counters;
 use self::worker::Worker;
 use self::writer::Writer;
 use crate::{
-    Account, Accounts, Batch, BatchOutcome, Created, Front, Held, MailKey, Mailboxes, ManifestRecord, NewAccount,
-    StoreError, Usage,
+    Account, Accounts, BackupRecord, Backups, Batch, BatchOutcome, Created, Extended, Front, Held, MailKey, Mailboxes,
+    ManifestChange, ManifestRecord, NewAccount, Notice, StoreError, Usage, WrapPut, WrapRecord,
 };
 
 /// Writes that may wait. Each can be a whole batch, and whoever makes batches has one under way at a time.
@@ -117,6 +120,20 @@ impl Accounts for SqliteStore {
         self.writer.run(move |writer| writer.create_account(&account)).await
     }
 
+    async fn extend_manifest(&self, change: ManifestChange) -> Result<Extended, StoreError> {
+        self.writer.run(move |writer| writer.extend_manifest(&change)).await
+    }
+
+    async fn put_wrap(&self, device: &DeviceId, wrap: WrapRecord, at: u64) -> Result<WrapPut, StoreError> {
+        let device = *device;
+        self.writer.run(move |writer| writer.put_wrap(&device, &wrap, at)).await
+    }
+
+    async fn set_presence_shared(&self, username: &Username, shared: bool) -> Result<(), StoreError> {
+        let username = username.clone();
+        self.writer.run(move |writer| writer.share_presence(&username, shared)).await
+    }
+
     async fn account(&self, username: &Username) -> Result<Option<Account>, StoreError> {
         let (username, seen) = (username.clone(), Arc::clone(&self.seen));
         self.read(move |connection| {
@@ -190,5 +207,32 @@ impl Mailboxes for SqliteStore {
 
     async fn highest_order(&self) -> Result<u64, StoreError> {
         self.read(|connection| mailboxes::highest_order(connection)).await
+    }
+
+    async fn expire(&self, before: u64, limit: usize) -> Result<Vec<Notice>, StoreError> {
+        self.writer.run(move |writer| writer.expire(before, limit)).await
+    }
+
+    async fn notices(&self, device: &DeviceId, limit: usize) -> Result<Vec<MessageId>, StoreError> {
+        let device = *device;
+        self.read(move |connection| expiry::notices(connection, &device, limit)).await
+    }
+
+    async fn forget_notices(&self, device: &DeviceId, messages: Vec<MessageId>) -> Result<(), StoreError> {
+        let device = *device;
+        self.writer.run(move |writer| writer.forget_notices(&device, &messages)).await
+    }
+}
+
+#[async_trait]
+impl Backups for SqliteStore {
+    async fn put_backup(&self, username: &Username, backup: BackupRecord) -> Result<(), StoreError> {
+        let username = username.clone();
+        self.writer.run(move |writer| writer.put_backup(&username, &backup)).await
+    }
+
+    async fn backups(&self, username: &Username) -> Result<Vec<BackupRecord>, StoreError> {
+        let username = username.clone();
+        self.read(move |connection| backups::read(connection, &username)).await
     }
 }

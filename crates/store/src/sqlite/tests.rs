@@ -1,4 +1,4 @@
-//! What only the inside can bring about: a full disk, rows that are not well formed, what later versions will write.
+//! What only the inside can bring about: a full disk, rows that are not well formed, plans of queries.
 
 use bytes::Bytes;
 use sealwire_protocol::Kid;
@@ -81,7 +81,7 @@ async fn the_connection_that_writes_is_set_up_as_its_page_says() {
         ("cell_size_check", "1"),
         ("trusted_schema", "0"),
         ("foreign_keys", "1"),
-        ("user_version", "1"),
+        ("user_version", "2"),
     ] {
         assert_eq!(pragma(&store, name).await, value, "{name}");
     }
@@ -116,34 +116,7 @@ async fn a_row_that_is_not_well_formed_is_damage() {
 }
 
 #[tokio::test]
-async fn replaced_wrap_keys_come_newest_first() {
-    let (_dir, store) = open();
-    store.create_account(account("alice", 1)).await.unwrap();
-    sql(
-        &store,
-        "UPDATE wraps SET replaced_at = 100;
-         INSERT INTO wraps SELECT device, 2, zeroblob(32), document, 200 FROM wraps WHERE seq = 1;
-         INSERT INTO wraps SELECT device, 3, zeroblob(32), document, NULL FROM wraps WHERE seq = 1;",
-    )
-    .await;
-    let devices = store.account(&name("alice")).await.unwrap().unwrap().devices;
-    assert_eq!(devices[0].wrap.as_ref().map(|wrap| (wrap.seq, wrap.kid)), Some((3, Kid([0; 32]))));
-    assert_eq!(devices[0].replaced, [(Kid([0; 32]), 200), (Kid([1; 32]), 100)]);
-}
-
-#[tokio::test]
-async fn the_names_of_deleted_accounts_and_the_ids_of_removed_devices_stay_taken() {
-    let (_dir, store) = open();
-    store.create_account(account("alice", 1)).await.unwrap();
-    sql(&store, "UPDATE accounts SET deleted_at = 20; UPDATE devices SET removed_at = 20").await;
-    assert_eq!(store.account(&name("alice")).await.unwrap(), None);
-    assert_eq!(store.manifests(&name("alice"), 0, 10).await.unwrap(), []);
-    assert_eq!(store.create_account(account("alice", 2)).await.unwrap(), Created::Taken);
-    assert_eq!(store.create_account(account("bob", 1)).await.unwrap(), Created::Taken);
-}
-
-#[tokio::test]
-async fn asking_for_the_front_or_a_usage_never_walks_the_table() {
+async fn what_is_asked_often_has_an_index() {
     let (_dir, store) = open();
     let plan = |query: &'static str| {
         store.read(move |connection| {
@@ -166,6 +139,16 @@ async fn asking_for_the_front_or_a_usage_never_walks_the_table() {
     ] {
         let plan = plan(query).await.unwrap();
         assert!(plan.contains("USING INDEX mail_copy (message=? AND from_device=?"), "{query}: {plan}");
+    }
+    for (query, index) in [
+        ("DELETE FROM mail WHERE device = x'00'", "USING INDEX mail_front (device=?)"),
+        ("SELECT id FROM notices WHERE made_at < 1 ORDER BY made_at LIMIT 9", "notices_by_age (made_at<?)"),
+        ("DELETE FROM notices WHERE device = x'00'", "notices_of_device (device=?)"),
+        ("SELECT message FROM notices WHERE device = x'00' ORDER BY id LIMIT 9", "notices_of_device (device=?)"),
+        ("SELECT id, accepted_at FROM mail ORDER BY id", "SCAN mail"),
+    ] {
+        let plan = plan(query).await.unwrap();
+        assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query}: {plan}");
     }
 }
 

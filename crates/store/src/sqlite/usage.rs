@@ -98,6 +98,12 @@ impl Counters {
         }
     }
 
+    /// Drops the counters of all mailboxes.
+    pub(super) fn forget_all(&mut self) {
+        self.mailboxes.clear();
+        self.kept = 0;
+    }
+
     /// Half at once, so that finding out who is idle costs little for each one forgotten.
     fn forget_idle_half(&mut self) {
         let mut asked: Vec<u64> = self.mailboxes.values().map(|count| count.asked).collect();

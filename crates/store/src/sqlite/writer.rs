@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use sealwire_protocol::{DeviceId, Username};
+use sealwire_protocol::{DeviceId, MessageId, Username};
 
+use super::expiry::Expired;
 use super::mailboxes::Executed;
 use super::seen::Seen;
 use super::usage::Counters;
-use super::{accounts, error, mailboxes, worker};
-use crate::{Batch, BatchOutcome, Created, NewAccount, StoreError, Usage};
+use super::{accounts, backups, changes, error, expiry, mailboxes, worker};
+use crate::{
+    BackupRecord, Batch, BatchOutcome, Created, Extended, ManifestChange, NewAccount, Notice, StoreError, Usage,
+    WrapPut, WrapRecord,
+};
 
 pub(super) struct Writer {
     connection: Connection,
@@ -22,6 +26,12 @@ pub(super) struct Writer {
 enum End {
     Commit,
     Rollback,
+}
+
+impl End {
+    fn commit_if(changed: bool) -> Self {
+        if changed { Self::Commit } else { Self::Rollback }
+    }
 }
 
 impl Writer {
@@ -61,8 +71,63 @@ impl Writer {
     pub(super) fn create_account(&mut self, account: &NewAccount) -> Result<Created, StoreError> {
         self.transaction(|transaction| {
             let created = accounts::create(transaction, account)?;
-            Ok((created, if created == Created::Yes { End::Commit } else { End::Rollback }))
+            Ok((created, End::commit_if(created == Created::Yes)))
         })
+    }
+
+    pub(super) fn extend_manifest(&mut self, change: &ManifestChange) -> Result<Extended, StoreError> {
+        let extended = self.transaction(|transaction| {
+            let extended = changes::extend(transaction, change)?;
+            let end = End::commit_if(matches!(extended, Extended::Yes { .. }));
+            Ok((extended, end))
+        });
+        let mut counters = self.counters.lock();
+        match &extended {
+            Ok(Extended::Yes { removed }) => removed.iter().for_each(|device| counters.forget(device)),
+            Ok(_) => {}
+            // Whose mailboxes went, if the commit shows after all, is not known here: count again.
+            Err(_) => counters.forget_all(),
+        }
+        extended
+    }
+
+    pub(super) fn put_wrap(&mut self, device: &DeviceId, wrap: &WrapRecord, at: u64) -> Result<WrapPut, StoreError> {
+        self.transaction(|transaction| {
+            let put = changes::put_wrap(transaction, device, wrap, at)?;
+            Ok((put, End::commit_if(put == WrapPut::Yes)))
+        })
+    }
+
+    pub(super) fn share_presence(&mut self, username: &Username, shared: bool) -> Result<(), StoreError> {
+        self.transaction(|transaction| Ok((accounts::share_presence(transaction, username, shared)?, End::Commit)))
+    }
+
+    pub(super) fn put_backup(&mut self, username: &Username, backup: &BackupRecord) -> Result<(), StoreError> {
+        self.transaction(|transaction| Ok(((), End::commit_if(backups::put(transaction, username, backup)?))))
+    }
+
+    pub(super) fn expire(&mut self, before: u64, limit: usize) -> Result<Vec<Notice>, StoreError> {
+        let expired = self.transaction(|transaction| {
+            let expired = expiry::expire(transaction, before, limit)?;
+            let end = End::commit_if(expired.changed);
+            Ok((expired, end))
+        });
+        let mut counters = self.counters.lock();
+        match expired {
+            Ok(Expired { notices, changes, .. }) => {
+                counters.apply(&changes);
+                Ok(notices)
+            }
+            // As above.
+            Err(error) => {
+                counters.forget_all();
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn forget_notices(&mut self, device: &DeviceId, messages: &[MessageId]) -> Result<(), StoreError> {
+        self.transaction(|transaction| Ok((expiry::forget(transaction, device, messages)?, End::Commit)))
     }
 
     pub(super) fn forget_missed(&mut self, device: &DeviceId, count: u64) -> Result<(), StoreError> {
