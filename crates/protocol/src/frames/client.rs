@@ -38,6 +38,20 @@ pub enum Request<'a> {
     Heartbeat(Heartbeat),
     /// Asks for somebody's keys.
     Keys(KeyQuery<'a>),
+    /// The first log-in of a device that the newest manifest lists.
+    Link(Box<Link>),
+    /// Replaces the device's wrap key.
+    Rotate(Box<Rotate>),
+    /// Adds the next manifest: other devices, or none at all.
+    Devices(Box<Devices>),
+    /// Leaves or takes what a new device and an old one tell each other.
+    Rendezvous(Box<Rendezvous>),
+    /// Leaves or fetches what an account can be recovered with.
+    Backup(Box<Backup>),
+    /// Sends an envelope that is never stored.
+    Signal(Box<Message<'a>>),
+    /// Whose presence is wanted, and whether one's own is shared.
+    Presence(Box<PresenceRequest>),
 }
 
 impl<'a> ClientFrame<'a> {
@@ -173,6 +187,118 @@ pub struct KeyQuery<'a> {
     /// The newest version that the client has checked; 0 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_version: Option<u64>,
+}
+
+/// `link`: like [`Auth`], with the device's first wrap key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Link {
+    /// Not yet checked: an ill-formed name is a name that nobody has.
+    pub username: String,
+    /// The device that logs in for the first time.
+    pub device_id: DeviceId,
+    /// Fresh random bytes.
+    pub client_nonce: Array<32>,
+    /// The device's wrap key.
+    pub wrap: WrapFrame,
+    /// DSK over AUTHIN with purpose 3.
+    pub signature: Blob,
+}
+
+/// `rotate`: the device's new wrap key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotate {
+    /// Its `seq` is above that of the one before.
+    pub wrap: WrapFrame,
+}
+
+/// `devices`: the next link of an account's chain of manifests. Before the log-in the identity key's signature is the
+/// authority, and the account must be named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Devices {
+    /// Whose, before the log-in; not yet checked. After it absent, or one's own name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The next version. One that lists no device deletes the account.
+    pub manifest: ManifestFrame,
+}
+
+/// `rendezvous`: exactly one of `put` and `take`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rendezvous {
+    /// Fills a side of a slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put: Option<RendezvousPut>,
+    /// Reads a side of a slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub take: Option<RendezvousTake>,
+}
+
+/// What fills a side of a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RendezvousPut {
+    /// Derived from the code that a person carries over.
+    pub slot: Array<16>,
+    /// 1: the new device's, 2: the old one's.
+    pub side: u8,
+    /// Sealed; at most 64 KiB.
+    pub data: Blob,
+}
+
+/// Which side of which slot is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RendezvousTake {
+    /// Derived from the code that a person carries over.
+    pub slot: Array<16>,
+    /// 1: the new device's, 2: the old one's.
+    pub side: u8,
+}
+
+/// `backup`: exactly one of `put` and `get`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// Replaces the account's backup; after the log-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put: Option<BackupPut>,
+    /// Fetches a backup; before the log-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub get: Option<BackupGet>,
+}
+
+/// A backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupPut {
+    /// Derived from the recovery code.
+    pub id: Array<32>,
+    /// Sealed; at most 256 KiB.
+    pub data: Blob,
+}
+
+/// Which backup is fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupGet {
+    /// Whose; not yet checked.
+    pub username: String,
+    /// Derived from the recovery code.
+    pub id: Array<32>,
+    /// The manifests after this version; 0 when absent. For a chain that is too long for one answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_version: Option<u64>,
+}
+
+/// `presence` from a client: at least one of its fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceRequest {
+    /// Names whose presence is wanted; not yet checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscribe: Option<Vec<String>>,
+    /// Names whose presence is wanted no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsubscribe: Option<Vec<String>>,
+    /// Whether others may see when this account is online. Kept with the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<bool>,
 }
 
 impl<'a> Message<'a> {

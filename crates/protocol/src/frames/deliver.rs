@@ -72,6 +72,11 @@ impl Delivery<'_> {
     }
 }
 
+/// One device's frame of a signal: the same without a `seq`.
+pub fn signal_json(wrap: &str, shared: &str) -> String {
+    format!(r#"{{"type":"signal","encryptedKey":"{wrap}{TAIL}{shared}"#)
+}
+
 const HEAD: &str = r#"{"type":"message","seq":"#;
 const KEY: &str = r#","encryptedKey":""#;
 const TAIL: &str = r#"","#;

@@ -10,13 +10,16 @@ mod keys;
 mod parse;
 mod server;
 
-pub use client::{Auth, ClientFrame, Heartbeat, KeyQuery, Message, Recipient, Register, Request, Wrapped};
-pub use deliver::{Delivery, Shared};
+pub use client::{
+    Auth, Backup, BackupGet, BackupPut, ClientFrame, Devices, Heartbeat, KeyQuery, Link, Message, PresenceRequest,
+    Recipient, Register, Rendezvous, RendezvousPut, RendezvousTake, Request, Rotate, Wrapped,
+};
+pub use deliver::{Delivery, Shared, signal_json};
 pub use keys::{DeviceWrap, ManifestDeviceFrame, ManifestFrame, WrapFrame};
 pub use parse::FrameError;
 pub use server::{
-    Challenge, Delivered, DeliveredRecipient, ErrorFrame, HeartbeatAnswer, Keys, Queue, Reconnect, ServerFrame,
-    Session, SessionLimits, Status, StatusFrame,
+    BackupAnswer, Challenge, Delivered, DeliveredRecipient, DevicesAnswer, Done, ErrorFrame, HeartbeatAnswer, Keys,
+    PresenceFrame, Queue, Reconnect, RendezvousAnswer, ServerFrame, Session, SessionLimits, Status, StatusFrame,
 };
 
 /// Longest `id` of a request, in bytes.

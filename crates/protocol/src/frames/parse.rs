@@ -194,6 +194,13 @@ fn request<'de, A: MapAccess<'de>>(kind: &str, fields: Fields<'_, 'de, A>) -> Re
         "auth" => Request::Auth(strict(fields)?),
         "register" => Request::Register(Box::new(strict(fields)?)),
         "challenge" => strict::<Empty, _>(fields).map(|_| Request::Challenge)?,
+        "link" => Request::Link(Box::new(strict(fields)?)),
+        "rotate" => Request::Rotate(Box::new(strict(fields)?)),
+        "devices" => Request::Devices(Box::new(strict(fields)?)),
+        "rendezvous" => Request::Rendezvous(Box::new(strict(fields)?)),
+        "backup" => Request::Backup(Box::new(strict(fields)?)),
+        "signal" => Request::Signal(Box::new(strict(fields)?)),
+        "presence" => Request::Presence(Box::new(strict(fields)?)),
         _ => {
             IgnoredAny.visit_map(fields)?;
             return Ok(None);
@@ -325,6 +332,13 @@ pub(super) fn write_client_frame(frame: &ClientFrame<'_>) -> String {
         Request::Ack(seq) => serde_json::to_string(&Written { kind: "ack", id, ack, fields: Seq { seq: *seq } }),
         Request::Heartbeat(fields) => serde_json::to_string(&Written { kind: "heartbeat", id, ack, fields }),
         Request::Keys(fields) => serde_json::to_string(&Written { kind: "keys", id, ack, fields }),
+        Request::Link(fields) => serde_json::to_string(&Written { kind: "link", id, ack, fields }),
+        Request::Rotate(fields) => serde_json::to_string(&Written { kind: "rotate", id, ack, fields }),
+        Request::Devices(fields) => serde_json::to_string(&Written { kind: "devices", id, ack, fields }),
+        Request::Rendezvous(fields) => serde_json::to_string(&Written { kind: "rendezvous", id, ack, fields }),
+        Request::Backup(fields) => serde_json::to_string(&Written { kind: "backup", id, ack, fields }),
+        Request::Signal(fields) => serde_json::to_string(&Written { kind: "signal", id, ack, fields }),
+        Request::Presence(fields) => serde_json::to_string(&Written { kind: "presence", id, ack, fields }),
     };
     json.expect("frames have string keys and no failing Serialize")
 }

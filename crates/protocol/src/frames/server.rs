@@ -31,6 +31,18 @@ pub enum ServerFrame {
     Queue(Queue),
     /// The node is about to go.
     Reconnect(Reconnect),
+    /// The wrap key was replaced.
+    Rotate(Done),
+    /// The manifest was taken.
+    Devices(DevicesAnswer),
+    /// A side of a slot was filled, or read.
+    Rendezvous(RendezvousAnswer),
+    /// The backup was kept, or this is it.
+    Backup(Box<BackupAnswer>),
+    /// An envelope that is never stored nor acknowledged; its [`Delivered::seq`] is 0.
+    Signal(Box<Delivered>),
+    /// Answer to a request, or somebody came or went.
+    Presence(PresenceFrame),
     /// A type of a later version.
     #[serde(other, skip_serializing)]
     Unknown,
@@ -107,7 +119,8 @@ pub struct SessionLimits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivered {
-    /// Counts the messages of this connection from 1.
+    /// Counts the messages of this connection from 1; 0 in a `signal`, which has none.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub seq: u64,
     /// Who sent it.
     pub from: Username,
@@ -131,6 +144,11 @@ pub struct Delivered {
     pub recipients: Vec<DeliveredRecipient>,
     /// This device's wrapped key.
     pub encrypted_key: Blob,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// A device that a delivered message is sealed for.
@@ -190,12 +208,23 @@ pub struct ErrorFrame {
     /// With `stale_devices`: the devices of both sides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub devices: Option<BTreeMap<Username, Vec<DeviceWrap>>>,
+    /// With `manifest_conflict`: what the server holds from the offered version on, oldest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Vec<ManifestFrame>>,
 }
 
 impl ErrorFrame {
     /// An error with a code and a text.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), id: None, message_id: None, retry_after_ms: None, devices: None }
+        Self {
+            code,
+            message: message.into(),
+            id: None,
+            message_id: None,
+            retry_after_ms: None,
+            devices: None,
+            manifests: None,
+        }
     }
 }
 
@@ -248,4 +277,67 @@ pub struct Queue {
 pub struct Reconnect {
     /// How long to wait before coming back, in milliseconds.
     pub after_ms: u64,
+}
+
+/// The answer to a request that has nothing more to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// `devices` from the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevicesAnswer {
+    /// Of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The newest version.
+    pub version: u64,
+}
+
+/// `rendezvous` from the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RendezvousAnswer {
+    /// Of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// To `take`: what the side holds; absent while it is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Blob>,
+}
+
+/// `backup` from the server; to `put` only the `id`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupAnswer {
+    /// Of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Blob>,
+    /// SPKI DER of the account identity key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aik: Option<Blob>,
+    /// The account's manifests, oldest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Vec<ManifestFrame>>,
+    /// There are later manifests than these.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+}
+
+/// `presence` from the server: the answer to a request has no name, news have one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceFrame {
+    /// Of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<Username>,
+    /// Whether a device of theirs is connected, as far as they let others see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online: Option<bool>,
 }
