@@ -3,7 +3,8 @@
 //! * [`Profile`] the device on disk: keys, pins, counters, what it received and has yet to send
 //! * [`register`](fn@register) makes an account; [`Client`] logs in, stays connected, sends and receives
 //! * pure logic, without IO, threads, clocks or randomness of its own: [`outbox`], [`chain`], [`display`], [`pins`],
-//!   [`handshake`], [`pace`], [`lookups`], [`backoff`], [`clock`], [`server`]
+//!   [`handshake`], [`handover`], [`devices`],
+//!   [`pace`], [`lookups`], [`backoff`], [`clock`], [`server`]
 
 pub mod backoff;
 pub mod chain;
@@ -11,8 +12,10 @@ pub mod client;
 pub mod clock;
 mod connection;
 mod convert;
+pub mod devices;
 pub mod display;
 mod error;
+pub mod handover;
 pub mod handshake;
 pub mod lookups;
 pub mod outbox;

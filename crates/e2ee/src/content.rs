@@ -4,6 +4,7 @@
 use aes_gcm::aead::{Aead, KeyInit, Payload as Aad};
 use aes_gcm::{Aes256Gcm, Nonce};
 use hkdf::Hkdf;
+use rand_core::CryptoRng;
 use sealwire_protocol::signed::{IV_LEN, sha256};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -55,6 +56,26 @@ pub(crate) fn decrypt(
         return None;
     }
     aes_256_gcm_open(&enc, iv, hdr, ciphertext)
+}
+
+/// iv || AES-256-GCM(key, iv, AAD, plaintext), with a random iv: how what is no message is sealed (section 5).
+pub(crate) fn seal_with_iv<R: CryptoRng + ?Sized>(
+    rng: &mut R,
+    key: &[u8; 32],
+    aad: &[u8],
+    plaintext: &[u8],
+) -> Vec<u8> {
+    let mut iv = [0; IV_LEN];
+    rng.fill_bytes(&mut iv);
+    let mut out = iv.to_vec();
+    out.extend_from_slice(&aes_256_gcm_seal(key, &iv, aad, plaintext));
+    out
+}
+
+/// What [`seal_with_iv`] sealed.
+pub(crate) fn open_with_iv(key: &[u8; 32], aad: &[u8], data: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (iv, ciphertext) = data.split_first_chunk()?;
+    aes_256_gcm_open(key, iv, aad, ciphertext)
 }
 
 fn aes_256_gcm_seal(key: &[u8; 32], iv: &[u8; IV_LEN], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {

@@ -1,29 +1,36 @@
-//! Sealwire's end-to-end encryption, suite 1 (protocol sections 2 to 4). Clients only: the server's dependency graph
+//! Sealwire's end-to-end encryption, suite 1 (protocol sections 2 to 5). Clients only: the server's dependency graph
 //! never contains this crate.
 //!
 //! * [`keys`] the three kinds of private key, each with its one use; [`verify`] the public side of signatures
 //! * [`manifest`] an account's device lists and their chain; [`certificate`] wrap keys; [`auth`] log-ins
 //! * [`payload`] and [`padding`] what is encrypted; [`mod@seal`] and [`mod@open`] the envelope
+//! * [`code`] what a person carries over; [`linking`] and [`recovery`] what is sealed with it
 //! * [`safety`] the number that two people compare
 //!
 //! No IO, threads, clocks or global randomness: time and a cryptographic generator come in as arguments.
 
 pub mod auth;
 pub mod certificate;
+pub mod code;
 mod content;
 pub mod keys;
+pub mod linking;
 pub mod manifest;
 pub mod open;
 pub mod padding;
 pub mod payload;
+pub mod recovery;
 mod rsa;
 pub mod safety;
 pub mod seal;
 pub mod verify;
 
+pub use code::{CodeError, LinkCode, RecoveryCode};
 pub use keys::{IdentityKey, SigningKey, WrapKey};
+pub use linking::{LinkSecrets, NotSealedHere, Side};
 pub use open::{Delivered, NoSenderKey, OpenError, Opened, Receiver, open};
 pub use payload::{ContentType, Lane, Payload};
+pub use recovery::RecoverySecrets;
 pub use rsa::PrivateKeyError;
 pub use safety::SafetyNumber;
 pub use seal::{Draft, SealError, Sealed, Target, seal};

@@ -185,7 +185,7 @@ impl Core {
                 }
             }
             ServerFrame::Session(session) => self.session(&session),
-            ServerFrame::Challenge(_) | ServerFrame::Reconnect(_) | ServerFrame::Unknown => {}
+            _ => {}
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod chains;
+mod codes;
 mod companion;
 mod flips;
 mod keys;
