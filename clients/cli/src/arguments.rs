@@ -30,6 +30,10 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, env = "SEALWIRE_PROFILE", value_name = "DIR")]
     pub(crate) profile: Option<PathBuf>,
 
+    /// For scripts: one JSON object per line on standard output. More fields may come; none changes its meaning.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -37,15 +41,32 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make an account: three RSA-4096 keys, and a name on the server.
+    ///
+    /// With --json: name, device, server.
     Register(Register),
     /// Send a message and print its first status: `delivered` or `queued`.
+    ///
+    /// With --json: to, messageId, status (`delivered`, `queued`, `expired` or `failed`), and reason when it failed.
     Send(Send),
     /// Print messages as they come.
+    ///
+    /// With --json: from, fromDevice, to, messageId, counter, timestamp (milliseconds since 1970), text (null when it is of
+    /// a kind that this version does not know), fromRemovedDevice.
     Listen(Listen),
     /// Print the safety number of you and somebody, to compare with theirs by voice or in person.
+    ///
+    /// With --json: name, safetyNumber, fromServer (false: by the keys that were seen before).
     Safety(Safety),
     /// Print who you are.
+    ///
+    /// With --json: name, device, identity (the identity key's hash), server, profile, outbox (messages not sent yet).
     Whoami,
+    /// Print a script that completes this program's commands in your shell.
+    ///
+    /// For bash: sealwire-chat completions bash > ~/.local/share/bash-completion/completions/sealwire-chat
+    Completions(Completions),
+    /// Print the manual page, or write the pages of all commands into a directory.
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
@@ -80,10 +101,6 @@ pub(crate) struct Send {
 
 #[derive(Debug, Args)]
 pub(crate) struct Listen {
-    /// One JSON object per line: from, fromDevice, to, messageId, counter, timestamp, text.
-    #[arg(long)]
-    pub(crate) json: bool,
-
     /// End after so many messages.
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
@@ -102,6 +119,20 @@ pub(crate) struct Safety {
     /// How long to wait for the server, in seconds.
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Which shell.
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Where to write a page for each command; without it, the main page is printed.
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

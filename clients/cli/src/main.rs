@@ -40,6 +40,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             Command::Listen(command) => commands::listen::run(arguments, command).await,
             Command::Safety(command) => commands::safety::run(arguments, command).await,
             Command::Whoami => commands::whoami::run(arguments),
+            Command::Completions(command) => commands::shell::completions(command),
+            Command::Man(command) => commands::shell::man(command),
         }
     })
 }

@@ -12,12 +12,12 @@ use crate::terminal::{harmless, harmless_json, say, utc};
 
 pub(crate) async fn run(arguments: &Arguments, command: &Listen) -> Result<(), Failure> {
     let (client, mut events) = profile::start(arguments)?;
-    let outcome = listen(&client, &mut events, command).await;
+    let outcome = listen(&client, &mut events, command, arguments.json).await;
     stop(client, events).await;
     outcome
 }
 
-async fn listen(client: &Client, events: &mut Events, command: &Listen) -> Result<(), Failure> {
+async fn listen(client: &Client, events: &mut Events, command: &Listen, as_json: bool) -> Result<(), Failure> {
     let deadline = command.timeout.map(|timeout| Instant::now() + timeout);
     let mut left = command.count;
     let mut was_online = false;
@@ -31,7 +31,7 @@ async fn listen(client: &Client, events: &mut Events, command: &Listen) -> Resul
         tokio::select! {
             event = events.next() => match event {
                 Some(Event::Message(message)) => {
-                    say(&line(&message, command.json)).map_err(unwritten)?;
+                    say(&line(&message, as_json)).map_err(unwritten)?;
                     client.shown(&message).await?;
                     left = left.map(|left| left - 1);
                 }

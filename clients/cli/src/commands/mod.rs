@@ -4,6 +4,7 @@ pub(crate) mod listen;
 pub(crate) mod register;
 pub(crate) mod safety;
 pub(crate) mod send;
+pub(crate) mod shell;
 pub(crate) mod whoami;
 
 use std::io;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sealwire_client::register::{Progress, register};
 use sealwire_protocol::ErrorCode;
+use serde_json::json;
 use tokio::time::interval;
 
 use super::unwritten;
@@ -45,8 +46,12 @@ pub(crate) async fn run(arguments: &Arguments, command: &Register) -> Result<(),
         draw("");
     }
     outcome.map_err(explain)?;
-    let text = format!("registered {} on {server}", command.name);
-    say(&text).map_err(unwritten)?;
+    let account = profile.account()?;
+    let line = match arguments.json {
+        true => json!({ "name": account.username, "device": account.device, "server": account.server }).to_string(),
+        false => format!("registered {} on {server}", account.username),
+    };
+    say(&line).map_err(unwritten)?;
     complain(&format!(
         "Your private keys lie in {} and are not encrypted there yet: whoever can read that directory is you.",
         profile.directory().display()

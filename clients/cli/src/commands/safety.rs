@@ -1,6 +1,7 @@
 //! `safety`: the number that two people compare.
 
 use sealwire_client::client::pinned_safety;
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::{stop, telling, unwritten};
@@ -20,16 +21,21 @@ pub(crate) async fn run(arguments: &Arguments, command: &Safety) -> Result<(), F
     let outcome = telling(&mut events, asking).await;
     let trouble = client.trouble();
     stop(client, events).await;
-    let number = match outcome {
-        Some(number) => number?,
+    let (number, from_server) = match outcome {
+        Some(number) => (number?, true),
         None => {
             let pinned = pinned_safety(&profile::open_registered(arguments)?, &command.name)?;
             let reason = trouble.map_or_else(|| "the server did not answer in time".to_owned(), |e| e.to_string());
             let unknown = || Failure::new(crate::exit::Code::NoConnection, reason.clone());
             let number = pinned.ok_or_else(unknown)?;
             terminal::complain(&format!("{reason}; this is by the keys that were seen before"));
-            number
+            (number, false)
         }
     };
-    terminal::say(&number.to_string()).map_err(unwritten)
+    let number = number.to_string();
+    let line = match arguments.json {
+        true => json!({ "name": command.name, "safetyNumber": number, "fromServer": from_server }).to_string(),
+        false => number,
+    };
+    terminal::say(&line).map_err(unwritten)
 }

@@ -4,17 +4,19 @@ use std::io::{self, Read};
 
 use sealwire_client::{Client, Error, Sent};
 use sealwire_protocol::frames::Status;
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::{stop, telling, unwritten};
 use crate::arguments::{Arguments, Send};
 use crate::exit::{Code, Failure, code_of};
+use crate::terminal::harmless_json;
 use crate::{profile, terminal};
 
 pub(crate) async fn run(arguments: &Arguments, command: &Send) -> Result<(), Failure> {
     let texts = texts(command)?;
     let (client, mut events) = profile::start(arguments)?;
-    let outcome = telling(&mut events, send(&client, command, &texts)).await;
+    let outcome = telling(&mut events, send(&client, command, &texts, arguments.json)).await;
     stop(client, events).await;
     outcome
 }
@@ -37,22 +39,33 @@ fn texts(command: &Send) -> Result<Vec<String>, Failure> {
     Ok(vec![input.strip_suffix('\n').unwrap_or(&input).to_owned()])
 }
 
-async fn send(client: &Client, command: &Send, texts: &[String]) -> Result<(), Failure> {
+async fn send(client: &Client, command: &Send, texts: &[String], as_json: bool) -> Result<(), Failure> {
     let texts: Vec<_> = texts.iter().map(String::as_str).collect();
     let sent = client.send_all(&command.name, &texts).await?;
     let mut first_failure = None;
     for mut message in sent {
         match timeout(command.timeout, message.first_status()).await {
-            Ok(Ok(status)) => terminal::say(word(status)).map_err(unwritten)?,
+            Ok(Ok(status)) => report(command, &message, word(status), None, as_json)?,
             Ok(Err(error)) if stays_in_outbox(&error) => return Err(unsent(code_of(&error), &error.to_string())),
             Ok(Err(error)) => {
-                terminal::say("failed").map_err(unwritten)?;
+                report(command, &message, "failed", Some(&error), as_json)?;
                 first_failure.get_or_insert(error);
             }
             Err(_) => return Err(unsent(Code::TimedOut, &reason(client, &message))),
         }
     }
     first_failure.map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn report(command: &Send, message: &Sent, status: &str, reason: Option<&Error>, as_json: bool) -> Result<(), Failure> {
+    if !as_json {
+        return terminal::say(status).map_err(unwritten);
+    }
+    let mut object = json!({ "to": command.name, "messageId": message.message_id(), "status": status });
+    if let Some(reason) = reason {
+        object["reason"] = reason.to_string().into();
+    }
+    terminal::say(&harmless_json(&object)).map_err(unwritten)
 }
 
 fn word(status: Status) -> &'static str {
