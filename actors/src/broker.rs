@@ -1,6 +1,7 @@
 //! The broker as the server starts, uses and stops it.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
@@ -16,7 +17,8 @@ use crate::presence::{Directory, Dismiss, Presence};
 use crate::quota::Quotas;
 use crate::roster::Roster;
 use crate::router::Router;
-use crate::session::{self, Place, Session};
+use crate::session::rendezvous::Slots;
+use crate::session::{self, Attempts, Place, Session};
 use crate::settings::Settings;
 use crate::spool::{Bounds, Spool, SpoolQueue};
 use crate::verify::{Verifier, stranger_key};
@@ -38,6 +40,8 @@ pub enum StartError {
 pub struct Peer {
     /// The origin that the client has reached us by; it signs this at its log-in.
     pub origin: String,
+    /// Where the client connects from, behind trusted proxies by their word.
+    pub address: IpAddr,
     /// Dropped when the connection has ended.
     pub guard: Box<dyn Any + Send>,
 }
@@ -65,8 +69,13 @@ impl Broker {
             store: store.clone(),
             roster: roster.clone(),
             quotas: quotas.clone(),
+            clock: clock.clone(),
+            mail_life: settings.timing.mail_life,
+            sweep: settings.timing.sweep,
+            expiring: false,
         };
         let presence = presence.start();
+        let slots = Slots::new(settings.limits.rendezvous_entries, settings.timing.rendezvous);
         let threads = available_parallelism().map_or(2, usize::from);
         let (waiting, patience) = (settings.limits.verifications_waiting, settings.timing.verification);
         let stranger = stranger_key(crate::random()).expect("a key made of any bytes is well formed");
@@ -79,6 +88,8 @@ impl Broker {
             greeting: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             store_health: Mutex::new((0, true)),
+            slots: Mutex::new(slots),
+            backup_attempts: Attempts::new(settings.limits.backups_per_hour),
             settings,
             clock,
             store,
@@ -101,7 +112,9 @@ impl Broker {
         let (clock, limits) = (node.clock.clone(), node.settings.limits.clone());
         // Counted and permitted for as long as the socket exists.
         let held = (Place::take(&node, |node| &node.connections), peer.guard);
-        session::start(request, payload, clock, &limits, held, |socket| Session::new(node, peer.origin, socket))
+        session::start(request, payload, clock, &limits, held, |socket| {
+            Session::new(node, peer.origin, peer.address, socket)
+        })
     }
 
     /// Whether no more connections are taken that have not logged in.

@@ -13,6 +13,8 @@ use crate::presence::{Directory, Presence};
 use crate::quota::Quotas;
 use crate::roster::Roster;
 use crate::router::Router;
+use crate::session::Attempts;
+use crate::session::rendezvous::Slots;
 use crate::settings::Settings;
 use crate::spool::SpoolQueue;
 use crate::verify::Verifier;
@@ -29,6 +31,9 @@ pub(crate) struct Node {
     pub(crate) roster: Arc<Roster>,
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) verifier: Verifier,
+    /// Where new devices and old ones meet.
+    pub(crate) slots: Mutex<Slots>,
+    pub(crate) backup_attempts: Attempts,
     /// Stands in for a name that is none, so that a log-in with it costs the same work.
     pub(crate) nobody: Username,
     /// Connections, and those of them that have not logged in.

@@ -35,6 +35,14 @@ pub struct Limits {
     pub names_per_day: usize,
     /// Signature checks that may wait for a thread.
     pub verifications_waiting: usize,
+    /// Signals of one connection in any minute; 0 is no limit.
+    pub signals_per_minute: u32,
+    /// Frames of a connection that has not logged in, from its first `rendezvous` on.
+    pub rendezvous_frames: u32,
+    /// Sides of linking slots that are kept at a time, of 64 KiB at most each.
+    pub rendezvous_entries: usize,
+    /// How often a backup may be asked for in an hour, from one address for one name; 0 is no limit.
+    pub backups_per_hour: u32,
 }
 
 impl Default for Limits {
@@ -55,6 +63,10 @@ impl Default for Limits {
             key_lookups_per_minute: 60,
             names_per_day: 500,
             verifications_waiting: 1_000,
+            signals_per_minute: 120,
+            rendezvous_frames: 400,
+            rendezvous_entries: 2_000,
+            backups_per_hour: 5,
         }
     }
 }
@@ -84,6 +96,12 @@ pub struct Timing {
     pub store: Duration,
     /// How long clients are asked to wait before they come back when the node goes (a random share of it each).
     pub reconnect: Duration,
+    /// How long a connection may stay without logging in from its first `rendezvous` on, and a side of a slot is kept.
+    pub rendezvous: Duration,
+    /// How long undelivered mail is kept.
+    pub mail_life: Duration,
+    /// How often it is looked for mail that is over.
+    pub sweep: Duration,
 }
 
 impl Default for Timing {
@@ -101,6 +119,9 @@ impl Default for Timing {
             verification: seconds(2),
             store: seconds(5),
             reconnect: seconds(2),
+            rendezvous: seconds(600),
+            mail_life: seconds(30 * 86_400),
+            sweep: seconds(60),
         }
     }
 }

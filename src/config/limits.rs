@@ -37,6 +37,10 @@ pub(crate) const BROKER_KEYS: &[Key] = keys! { "limits", limits;
     key_lookups_per_minute "Key look-ups of one connection in any minute; 0 is no limit.";
     names_per_day "Names that one user may look up in a day; 0 is no limit.";
     verifications_waiting "Signature checks that may wait for a thread; one more is answered with `server_busy`.";
+    signals_per_minute "Signals of one connection in any minute; 0 is no limit.";
+    rendezvous_frames "Frames of a connection that has not logged in, from its first `rendezvous` on.";
+    rendezvous_entries "Sides of linking slots that are kept at a time, of 64 KiB at most each.";
+    backups_per_hour "How often a backup may be asked for in an hour, from one address for one name; 0 is no limit.";
 };
 
 impl EdgeLimits {
@@ -72,4 +76,6 @@ pub(crate) fn validate(limits: &Limits, faults: &mut Vec<Fault>) {
     range("limits.window_messages", limits.window_messages as u64, 1, any);
     range("limits.window_bytes", limits.window_bytes as u64, 1, any);
     range("limits.verifications_waiting", limits.verifications_waiting as u64, 1, any);
+    range("limits.rendezvous_frames", limits.rendezvous_frames.into(), 1, any);
+    range("limits.rendezvous_entries", limits.rendezvous_entries as u64, 1, any);
 }

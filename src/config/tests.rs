@@ -214,6 +214,10 @@ fn every_field_of_the_broker_has_a_key() {
         key_lookups_per_minute: _,
         names_per_day: _,
         verifications_waiting: _,
+        signals_per_minute: _,
+        rendezvous_frames: _,
+        rendezvous_entries: _,
+        backups_per_hour: _,
     } = sealwire_actors::Limits::default();
     let sealwire_actors::Timing {
         log_in: _,
@@ -227,9 +231,12 @@ fn every_field_of_the_broker_has_a_key() {
         verification: _,
         store: _,
         reconnect: _,
+        rendezvous: _,
+        mail_life: _,
+        sweep: _,
     } = sealwire_actors::Timing::default();
-    assert_eq!(limits::BROKER_KEYS.len(), 15);
-    assert_eq!(timing::KEYS.len(), 11);
+    assert_eq!(limits::BROKER_KEYS.len(), 19);
+    assert_eq!(timing::KEYS.len(), 14);
 }
 
 #[test]

@@ -22,10 +22,16 @@ pub(crate) const KEYS: &[Key] = keys! { "timing", timing;
     verification "How long a signature check may wait for a thread.";
     store "How long a request of the store may take.";
     reconnect "How long clients are asked to wait before they come back when the node goes (a random share of it each).";
+    rendezvous "How long a connection may stay without logging in from its first `rendezvous` on, and a side of a linking slot is kept.";
+    mail_life "How long undelivered mail is kept.";
+    sweep "How often it is looked for mail that is over.";
 };
 
 /// The longest time that makes sense anywhere here.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+
+/// The longest that mail may be kept.
+const LONGEST_MAIL: Duration = Duration::from_secs(3_650 * 86_400);
 
 /// Checks ranges and orders.
 pub(crate) fn validate(timing: &Timing, faults: &mut Vec<Fault>) {
@@ -40,11 +46,16 @@ pub(crate) fn validate(timing: &Timing, faults: &mut Vec<Fault>) {
         ("timing.take_over", timing.take_over),
         ("timing.verification", timing.verification),
         ("timing.store", timing.store),
+        ("timing.rendezvous", timing.rendezvous),
+        ("timing.sweep", timing.sweep),
     ];
     for (key, time) in times {
         if time.is_zero() || time > LONGEST {
             faults.push(Fault::new(key, "expected a duration from 1ms to 7d"));
         }
+    }
+    if timing.mail_life.is_zero() || timing.mail_life > LONGEST_MAIL {
+        faults.push(Fault::new("timing.mail_life", "expected a duration from 1ms to 3650d"));
     }
     // Without a wait clients come back at once, which is allowed.
     if timing.reconnect > LONGEST {

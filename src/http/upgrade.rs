@@ -30,6 +30,7 @@ pub(crate) struct Edge {
 #[derive(Debug)]
 struct Admitted {
     origin: ServerOrigin,
+    address: IpAddr,
     permit: Permit,
 }
 
@@ -52,7 +53,7 @@ impl Edge {
         if !offers_subprotocol(headers) {
             return Err(Refusal::Subprotocol);
         }
-        Ok(Admitted { origin, permit })
+        Ok(Admitted { origin, address, permit })
     }
 }
 
@@ -69,8 +70,8 @@ pub(crate) async fn upgrade(
         _ => Err(Refusal::Draining),
     };
     match decision {
-        Ok(Admitted { origin, permit }) => {
-            broker.connect(&request, payload, Peer { origin: origin.to_string(), guard: Box::new(permit) })
+        Ok(Admitted { origin, address, permit }) => {
+            broker.connect(&request, payload, Peer { origin: origin.to_string(), address, guard: Box::new(permit) })
         }
         Err(refusal) => {
             tracing::debug!(?refusal, "upgrade refused");

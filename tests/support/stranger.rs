@@ -10,7 +10,7 @@ mod wire;
 
 use std::time::Duration;
 
-pub use envelope::{dummy, dummy_of, sealed};
+pub use envelope::{dummy, dummy_for, dummy_of, sealed};
 pub use identity::{Identity, b64, unb64};
 pub use person::Stranger;
 pub use wire::{Dial, Refused, Wire};

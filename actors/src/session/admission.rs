@@ -92,6 +92,15 @@ pub(crate) fn admit(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Ad
     }
 }
 
+/// Decides on a signal: like [`admit`], but neither mailboxes nor repeats matter to what is never stored.
+pub(crate) fn admit_signal(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Admission {
+    match check_addressee(message, facts, view) {
+        Ok(Checked::Accept { to, copies }) => Admission::Accept { to, copies },
+        Ok(Checked::Need(need)) => Admission::Need(need),
+        Err(refusal) => Admission::Refuse(refusal),
+    }
+}
+
 enum Checked {
     Accept { to: Username, copies: Vec<Copy> },
     Need(Need),
@@ -113,6 +122,14 @@ fn repeat_or(refusal: Box<ErrorFrame>, message: &Message<'_>, facts: &Facts) -> 
 }
 
 fn check(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Result<Checked, Box<ErrorFrame>> {
+    match check_addressee(message, facts, view)? {
+        Checked::Accept { to, .. } => check_mailboxes(message, &to, facts, view),
+        need => Ok(need),
+    }
+}
+
+/// Timestamp, addressee and lists.
+fn check_addressee(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Result<Checked, Box<ErrorFrame>> {
     check_timestamp(message, view)?;
     let unknown = || refusal(ErrorCode::UnknownUser, "nobody has the name in `to`", message);
     let to: Username = message.to.parse().map_err(|_| unknown())?;
@@ -123,7 +140,7 @@ fn check(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Result<Checke
     };
     let Some(sender) = &facts.sender else { return Ok(Checked::Need(Need::Account(view.username.clone()))) };
     check_lists(message, addressee, sender, view)?;
-    check_mailboxes(message, &to, facts, view)
+    Ok(Checked::Accept { to, copies: Vec::new() })
 }
 
 fn check_timestamp(message: &Message<'_>, view: &View<'_>) -> Result<(), Box<ErrorFrame>> {

@@ -22,7 +22,7 @@ fn a_device(id: u8, kid: u8) -> Device {
 
 fn account(who: &str, devices: Vec<Device>) -> Arc<Account> {
     let manifest = ManifestRecord { version: 1, hash: [0; 32], document: Bytes::new() };
-    Arc::new(Account { username: name(who), aik: Bytes::new(), manifest, devices })
+    Arc::new(Account { username: name(who), aik: Bytes::new(), manifest, devices, shares_presence: false })
 }
 
 fn message(recipients: &[(&'static str, u8, u8)]) -> Message<'static> {

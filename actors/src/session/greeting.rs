@@ -66,18 +66,31 @@ pub(crate) struct Greeting {
     frames: u32,
     most_frames: u32,
     life: Duration,
+    /// A new device is being linked: there is more time, and more is said.
+    linking: bool,
 }
 
 impl Greeting {
     /// A connection that has just been made.
     pub(crate) fn new(most_frames: u32, life: Duration) -> Self {
-        Self { open: None, challenges: 0, frames: 0, most_frames, life }
+        Self { open: None, challenges: 0, frames: 0, most_frames, life, linking: false }
     }
 
     /// Counts a frame.
     pub(crate) fn frame(&mut self) -> Result<(), TooMuch> {
         self.frames += 1;
         if self.frames > self.most_frames { Err(TooMuch) } else { Ok(()) }
+    }
+
+    /// A new device is being linked on this connection, which may send `most_frames` from here on. True the first time.
+    pub(crate) fn links(&mut self, most_frames: u32) -> bool {
+        self.most_frames = self.most_frames.max(most_frames);
+        !std::mem::replace(&mut self.linking, true)
+    }
+
+    /// Whether a new device is being linked.
+    pub(crate) fn is_linking(&self) -> bool {
+        self.linking
     }
 
     /// The open challenge, or a fresh one with this nonce.
@@ -138,6 +151,14 @@ mod tests {
         assert_eq!(greeting.answer(at(10_000), LOG_IN), Err(ErrorCode::AuthTimeout));
         greeting.challenge([2; 32], at(10_000)).unwrap();
         assert!(greeting.answer(at(39_999), LIFE).is_ok());
+    }
+
+    #[test]
+    fn linking_takes_more_frames() {
+        let mut greeting = Greeting::new(1, LIFE);
+        assert_eq!(greeting.frame(), Ok(()));
+        assert!(greeting.links(3) && !greeting.links(3) && greeting.is_linking());
+        assert_eq!([greeting.frame(), greeting.frame(), greeting.frame()], [Ok(()), Ok(()), Err(TooMuch)]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use actix::Recipient;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use sealwire_protocol::MessageId;
 use sealwire_store::{Appended, Mail, MailKey};
@@ -18,6 +19,8 @@ use crate::presence::Gone;
 
 /// How many parcels wait for a session before senders store instead. The session takes all of them in one turn.
 const PARCELS: usize = 1_024;
+/// How many signals wait for a session; more are dropped, as a signal may be.
+const SIGNALS: usize = 64;
 
 /// A copy on its way to a device's session.
 #[derive(Debug, Clone)]
@@ -78,8 +81,12 @@ pub(crate) enum Event {
     Removed(Vec<MailKey>),
     /// A message that was `queued` has reached a device of its addressee.
     DeliveredLater(MessageId),
+    /// A message was not fetched in time by any device of its addressee.
+    Expired(MessageId),
     /// A newer connection of the same device takes over.
     Replaced,
+    /// The device was removed from its account.
+    Revoked,
     /// The node is about to go.
     Leave,
 }
@@ -104,6 +111,17 @@ pub(crate) struct Taken {
     pub(crate) events: Vec<Event>,
     /// The store may hold mail that this session has not seen. Handled before any parcel is handed over.
     pub(crate) nudged: bool,
+    /// In the order of arrival; at most [`SIGNALS`].
+    pub(crate) signals: Vec<Signal>,
+}
+
+/// An envelope that is never stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Signal {
+    /// What all its devices share.
+    pub(crate) shared: Bytes,
+    /// The device's wrapped key in Base64.
+    pub(crate) wrap: String,
 }
 
 /// The shared side of a session.
@@ -171,6 +189,15 @@ impl Inbox {
         let mut waiting = self.waiting.lock();
         if !waiting.closed {
             waiting.taken.events.push(event);
+            self.wake(waiting);
+        }
+    }
+
+    /// Leaves a signal, if there is room.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let mut waiting = self.waiting.lock();
+        if !waiting.closed && waiting.taken.signals.len() < SIGNALS {
+            waiting.taken.signals.push(signal);
             self.wake(waiting);
         }
     }

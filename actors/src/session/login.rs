@@ -1,13 +1,14 @@
 //! Registration and log-in: what is checked of the frames, and which signatures must hold (protocol sections 3 and 5).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sealwire_protocol::frames::{Auth, ErrorFrame, ManifestFrame, Register, WrapFrame};
+use sealwire_protocol::frames::{Auth, ErrorFrame, Link, ManifestFrame, Register, WrapFrame};
 use sealwire_protocol::signed::{AuthIn, Manifest, ManifestDevice, Purpose, WrapCert};
 use sealwire_protocol::spki::Spki;
 use sealwire_protocol::{DeviceId, ErrorCode, Kid, Username};
-use sealwire_store::{Account, Created, ManifestRecord, NewAccount, StoreError, WrapRecord};
+use sealwire_store::{Account, Created, Device, ManifestRecord, NewAccount, StoreError, WrapPut, WrapRecord};
 use tokio::time::timeout;
 
 use super::greeting::{Channel, Open};
@@ -21,11 +22,11 @@ pub(crate) struct LoggedIn {
     pub(crate) device: DeviceId,
 }
 
-fn refuse(code: ErrorCode, text: &str) -> ErrorFrame {
+pub(super) fn refuse(code: ErrorCode, text: &str) -> ErrorFrame {
     ErrorFrame::new(code, text)
 }
 
-fn failed() -> ErrorFrame {
+pub(super) fn failed() -> ErrorFrame {
     refuse(ErrorCode::AuthFailed, "the log-in was not accepted; check name, device and clock")
 }
 
@@ -36,7 +37,7 @@ pub(crate) fn store_unavailable(error: &StoreError) -> ErrorFrame {
     ErrorFrame { retry_after_ms: Some(1_000), ..refuse(ErrorCode::StoreUnavailable, text) }
 }
 
-fn busy() -> ErrorFrame {
+pub(super) fn busy() -> ErrorFrame {
     let text = "too many log-ins at once; try again";
     ErrorFrame { retry_after_ms: Some(1_000), ..refuse(ErrorCode::ServerBusy, text) }
 }
@@ -100,6 +101,109 @@ fn signing_key(account: &Account, device: &DeviceId) -> Option<Spki> {
     Spki::parse(&device.dsk).ok()
 }
 
+/// Runs something to its end also when the connection that asked for it goes: what was committed must be followed by what
+/// it entails.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ErrorFrame>> + Send + 'static,
+) -> Result<T, ErrorFrame> {
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request was not carried out");
+        Err(refuse(ErrorCode::Internal, ErrorCode::Internal.meaning()))
+    })
+}
+
+/// A wrap key that a device is to have.
+pub(super) struct NextWrap {
+    cert: WrapCert,
+    record: WrapRecord,
+}
+
+/// Reads the certificate of a device's next wrap key and checks all but its signature. The one that the device has
+/// already is fine too: its answer may have been lost.
+pub(super) fn next_wrap(
+    account: &Account,
+    device: &Device,
+    frame: &WrapFrame,
+    now: u64,
+) -> Result<NextWrap, ErrorFrame> {
+    let cert = wrap_cert(frame)?;
+    let kid = cert.dwk.kid();
+    let document = Bytes::from(serde_json::to_vec(frame).expect("frames have no failing Serialize"));
+    let record = WrapRecord { seq: cert.seq, kid, document };
+    let last = device.wrap.as_ref();
+    if last.is_some_and(|last| last.seq == cert.seq && last.kid == kid) {
+        return Ok(NextWrap { cert, record });
+    }
+    cert.check_seq(last.map_or(0, |last| last.seq)).map_err(key_invalid)?;
+    cert.check_times(now).map_err(key_invalid)?;
+    if kids_in_use(account).contains(&kid) {
+        return Err(key_invalid("every use has a key of its own"));
+    }
+    Ok(NextWrap { cert, record })
+}
+
+/// The ids of all keys that an account is known to use, or to have used lately.
+pub(super) fn kids_in_use(account: &Account) -> HashSet<Kid> {
+    let of_device = |device: &Device| {
+        let wraps = device.wrap.iter().map(|wrap| wrap.kid).chain(device.replaced.iter().map(|(kid, _)| *kid));
+        std::iter::once(Kid::of(&device.dsk)).chain(wraps).collect::<Vec<_>>()
+    };
+    std::iter::once(Kid::of(&account.aik)).chain(account.devices.iter().flat_map(of_device)).collect()
+}
+
+impl NextWrap {
+    /// The check of the certificate's signature.
+    pub(super) fn check(&self, username: &Username, device: &DeviceId, key: &Spki, frame: &WrapFrame) -> Check {
+        let bytes = self.cert.to_bytes(username, device);
+        Check { key: key.clone(), bytes, signature: frame.signature.0.clone() }
+    }
+
+    /// Makes it the device's newest one. Its signature has been checked.
+    pub(super) async fn put(self, node: &Node, username: &Username, device: &DeviceId) -> Result<(), ErrorFrame> {
+        let now = node.clock.now().wall;
+        let put = in_time(node, node.store.put_wrap(device, self.record, now)).await;
+        match put.map_err(|error| store_unavailable(&error))? {
+            WrapPut::Yes | WrapPut::Repeat => {
+                node.roster.forget(username);
+                Ok(())
+            }
+            WrapPut::Old => Err(key_invalid("the device has a wrap key with the same or a higher `seq`")),
+            WrapPut::Unknown => Err(failed()),
+        }
+    }
+}
+
+/// Checks the first log-in of a device and stores its first wrap key. Whoever is not listed is answered like a wrong
+/// signature, after the same work.
+pub(crate) async fn link(node: &Node, channel: &Channel, open: &Open, link: &Link) -> Result<LoggedIn, ErrorFrame> {
+    let username = link.username.parse::<Username>().ok();
+    let account = match &username {
+        Some(name) => in_time(node, node.roster.find(name)).await.map_err(|error| store_unavailable(&error))?,
+        None => None,
+    };
+    let listed = account.as_deref().and_then(|account| {
+        let device = account.devices.iter().find(|known| known.id == link.device_id)?;
+        Some((account, device, Spki::parse(&device.dsk).ok()?))
+    });
+    let key = listed.as_ref().map_or_else(|| node.verifier.stranger(), |(_, _, dsk)| dsk.clone());
+    let name = username.unwrap_or_else(|| node.nobody.clone());
+    let answer = Answer { purpose: Purpose::Link, channel, open, client_nonce: &link.client_nonce.0 };
+    let bytes = answer.to_bytes(&name, &link.device_id, &key.kid());
+    let auth = Check { key: key.clone(), bytes, signature: link.signature.0.clone() };
+    let good = node.verifier.count_good(vec![auth]).await.map_err(|_| busy())? == 1;
+    let Some((account, device, _)) = listed.filter(|_| good) else { return Err(failed()) };
+    let next = next_wrap(account, device, &link.wrap, node.clock.now().wall)?;
+    if device.wrap.as_ref().is_some_and(|wrap| wrap.kid != next.record.kid) {
+        return Err(key_invalid("this device has been linked with another wrap key; log in with `auth`"));
+    }
+    let check = next.check(&name, &device.id, &key, &link.wrap);
+    if node.verifier.count_good(vec![check]).await.map_err(|_| busy())? == 0 {
+        return Err(key_invalid("the wrap certificate's signature does not hold"));
+    }
+    next.put(node, &name, &link.device_id).await?;
+    Ok(LoggedIn { username: name, device: link.device_id })
+}
+
 /// A registration whose form is right.
 struct Checked {
     username: Username,
@@ -109,7 +213,7 @@ struct Checked {
     wrap: WrapCert,
 }
 
-fn key_invalid(error: impl std::fmt::Display) -> ErrorFrame {
+pub(super) fn key_invalid(error: impl std::fmt::Display) -> ErrorFrame {
     refuse(ErrorCode::KeyInvalid, &error.to_string())
 }
 
@@ -146,7 +250,7 @@ fn check_distinct(aik: &Spki, manifest: &Manifest, wrap: &WrapCert) -> Result<()
     Ok(())
 }
 
-fn manifest(frame: &ManifestFrame) -> Result<Manifest, ErrorFrame> {
+pub(super) fn manifest(frame: &ManifestFrame) -> Result<Manifest, ErrorFrame> {
     let device = |device: &sealwire_protocol::frames::ManifestDeviceFrame| {
         let dsk = Spki::parse(&device.dsk.0)?;
         Ok(ManifestDevice { id: device.id, dsk, added_at: device.added_at, capabilities: device.capabilities })
@@ -160,7 +264,7 @@ fn manifest(frame: &ManifestFrame) -> Result<Manifest, ErrorFrame> {
     })
 }
 
-fn wrap_cert(frame: &WrapFrame) -> Result<WrapCert, ErrorFrame> {
+pub(super) fn wrap_cert(frame: &WrapFrame) -> Result<WrapCert, ErrorFrame> {
     let dwk = Spki::parse(&frame.dwk.0).map_err(key_invalid)?;
     Ok(WrapCert { seq: frame.seq, dwk, not_before: frame.not_before, not_after: frame.not_after })
 }
@@ -180,8 +284,12 @@ pub(crate) async fn register(
     check_signatures(node, channel, open, &register, &checked, manifest_bytes).await?;
     let account = new_account(&register, &checked, hash, now);
     let created = in_time(node, node.store.create_account(account)).await.map_err(|error| store_unavailable(&error))?;
-    if created == Created::Taken {
-        check_same(node, &checked, hash, &device).await?;
+    match created {
+        Created::Yes => {}
+        Created::NameTaken => check_same(node, &checked, hash, &device).await?,
+        Created::DeviceTaken => {
+            return Err(key_invalid("a device id of the manifest belongs to another account; make a new one"));
+        }
     }
     node.roster.forget(&checked.username);
     Ok(LoggedIn { username: checked.username, device })
@@ -238,11 +346,11 @@ fn new_account(register: &Register, checked: &Checked, hash: [u8; 32], now: u64)
 /// Takes a registration that was made before with the same keys: the answer to the first time may have been lost.
 async fn check_same(node: &Node, checked: &Checked, hash: [u8; 32], device: &DeviceId) -> Result<(), ErrorFrame> {
     let found = in_time(node, node.roster.find(&checked.username)).await;
-    let Some(account): Option<Arc<Account>> = found.map_err(|error| store_unavailable(&error))? else {
-        return Err(key_invalid("a device id of the manifest belongs to another account; make a new one"));
-    };
-    let same_keys = account.aik == checked.aik.as_bytes() && account.manifest.hash == hash;
-    if same_keys && account.devices.iter().any(|known| known.id == *device && known.wrap.is_some()) {
+    let found: Option<Arc<Account>> = found.map_err(|error| store_unavailable(&error))?;
+    let same_keys = |account: &Arc<Account>| account.aik == checked.aik.as_bytes() && account.manifest.hash == hash;
+    if let Some(account) = found.filter(same_keys)
+        && account.devices.iter().any(|known| known.id == *device && known.wrap.is_some())
+    {
         return Ok(());
     }
     Err(refuse(ErrorCode::UsernameTaken, "somebody has, or had, this name; choose another"))

@@ -67,6 +67,17 @@ impl Session {
     }
 
     fn admit(&self, message: &Message<'_>, facts: &mut Facts, now: u64) -> Admission {
+        self.decide(message, facts, now, admission::admit)
+    }
+
+    /// Decides on an envelope by what is at hand.
+    pub(super) fn decide(
+        &self,
+        message: &Message<'_>,
+        facts: &mut Facts,
+        now: u64,
+        decide: impl Fn(&Message<'_>, &Facts, &View<'_>) -> Admission,
+    ) -> Admission {
         let Stage::Authenticated(session) = &self.stage else { return Admission::Need(Need::Held) };
         let roster = &self.node.roster;
         if facts.addressee.is_none() {
@@ -84,7 +95,7 @@ impl Session {
             takes: &|device| directory.find(device).is_some_and(|inbox| !inbox.is_draining()),
             connected: &|device| directory.is_connected(device),
         };
-        admission::admit(message, facts, &view)
+        decide(message, facts, &view)
     }
 
     /// Reads what the decision needs, then decides again.
@@ -207,7 +218,7 @@ async fn usage(node: &Node, device: &DeviceId, from: &Username) -> Result<Usage,
     }
 }
 
-async fn find(
+pub(super) async fn find(
     node: &Node,
     need: Need,
     mut facts: Facts,

@@ -5,6 +5,7 @@
 //! runs effects.
 
 pub(crate) mod admission;
+mod devices;
 mod greeting;
 mod inbox;
 mod login;
@@ -14,8 +15,11 @@ mod messaging;
 pub(crate) mod rates;
 mod receiving;
 mod recents;
+mod recovery;
+pub(crate) mod rendezvous;
 mod requests;
 mod sending;
+mod signals;
 mod socket;
 mod state;
 
@@ -25,6 +29,7 @@ pub(crate) mod fixtures;
 mod simulation;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -36,15 +41,17 @@ use sealwire_protocol::{CloseCode, DeviceId, ErrorCode};
 use sealwire_store::{Front, Removal, StoreError};
 
 use self::greeting::{Channel, Greeting};
-pub(crate) use self::inbox::{Event, Inbox, Offer, Parcel, Reply, Verdict};
+pub(crate) use self::inbox::{Event, Inbox, Offer, Parcel, Reply, Signal, Verdict};
 use self::receiving::Effect;
 pub(crate) use self::recents::conflicts;
+pub(crate) use self::recovery::Attempts;
 use self::sending::Answer;
 pub(crate) use self::socket::{HttpRequest, HttpResponse, Payload, start};
 use self::socket::{Incoming, SessionContext, Socket};
 use self::state::{Authenticated, Conduct, Stage};
 use crate::clock::{Now, millis};
 use crate::node::Node;
+use crate::settings::Timing;
 use crate::spool::{Append, Remove};
 
 /// How long a connection that was closed from here may take to close from there.
@@ -80,6 +87,8 @@ pub(crate) struct Session {
     node: Arc<Node>,
     inbox: Arc<Inbox>,
     channel: Channel,
+    /// Where it comes from, as the edge has found.
+    address: IpAddr,
     stage: Stage,
     socket: Socket,
     incoming: Option<Incoming>,
@@ -91,6 +100,8 @@ pub(crate) struct Session {
     opened: u64,
     last_heard: u64,
     closed_at: Option<u64>,
+    /// The device was removed from its account.
+    revoked: bool,
     alarm: Option<(u64, SpawnHandle)>,
     /// Dropped at the log-in.
     greeting_place: Option<Place>,
@@ -98,12 +109,13 @@ pub(crate) struct Session {
 
 impl Session {
     /// A connection that has just been made.
-    pub(crate) fn new(node: Arc<Node>, origin: String, socket: Socket) -> Self {
+    pub(crate) fn new(node: Arc<Node>, origin: String, address: IpAddr, socket: Socket) -> Self {
         let now = node.clock.now();
         let limits = &node.settings.limits;
         Self {
             inbox: Inbox::new(),
             channel: Channel { origin, id: crate::random() },
+            address,
             stage: Stage::Greeting(Greeting::new(limits.greeting_frames, node.settings.timing.greeting)),
             socket,
             incoming: None,
@@ -114,6 +126,7 @@ impl Session {
             opened: now.mono,
             last_heard: now.mono,
             closed_at: None,
+            revoked: false,
             alarm: None,
             greeting_place: Some(Place::take(&node, |node| &node.greeting)),
             node,
@@ -204,13 +217,22 @@ impl Session {
                 }
                 Event::Removed(keys) => session.receiving.removed(&keys),
                 Event::DeliveredLater(message_id) => answers.extend(session.sending.delivered_later(message_id)),
-                Event::Replaced => end = Some(CloseCode::Replaced),
+                Event::Expired(message_id) => {
+                    session.told_expired.push(message_id);
+                    answers.extend(session.sending.expired(message_id));
+                }
+                Event::Replaced => end = end.filter(|end| *end == CloseCode::Revoked).or(Some(CloseCode::Replaced)),
+                Event::Revoked => end = Some(CloseCode::Revoked),
                 Event::Leave => end = end.or(Some(CloseCode::Restart)),
             }
         }
+        let takes_signals = !session.receiving.is_draining();
         session.receiving.read_if_due(&mut effects);
         self.run(effects, ctx);
         self.answer(answers, ctx);
+        if takes_signals {
+            self.deliver_signals(taken.signals, ctx);
+        }
         if let Some(code) = end {
             self.dismiss(code, ctx);
         }
@@ -218,6 +240,7 @@ impl Session {
 
     /// Sends the client away, with its statuses.
     fn dismiss(&mut self, code: CloseCode, ctx: &mut SessionContext) {
+        self.revoked = code == CloseCode::Revoked;
         self.flush_statuses(ctx);
         if code == CloseCode::Restart {
             let spread = millis(self.node.settings.timing.reconnect).max(1);
@@ -336,7 +359,19 @@ impl Session {
     fn forget_missed(&mut self, ctx: &mut SessionContext) {
         let node = self.node.clone();
         let Some(session) = self.authenticated() else { return };
-        let (Some(count), device) = (session.told_missed.take(), session.device) else { return };
+        let expired = std::mem::take(&mut session.told_expired);
+        let device = session.device;
+        if !expired.is_empty() {
+            let (node, count) = (node.clone(), expired.len());
+            let forget = async move {
+                if let Err(error) = login::in_time(&node, node.store.forget_notices(&device, expired)).await {
+                    tracing::warn!(%error, count, "a device will be told again what has expired");
+                }
+            };
+            ctx.spawn(forget.into_actor(self));
+        }
+        let Some(session) = self.authenticated() else { return };
+        let Some(count) = session.told_missed.take() else { return };
         let forget = async move {
             if let Err(error) = login::in_time(&node, node.store.forget_missed(&device, count)).await {
                 tracing::warn!(%error, "a device will be told again what it has missed");
@@ -368,7 +403,7 @@ impl Session {
         let timing = &self.node.settings.timing;
         let blocked = self.socket.blocked_since().map(|since| since + millis(timing.blocked));
         let own = match &self.stage {
-            Stage::Greeting(_) => self.opened + millis(timing.greeting),
+            Stage::Greeting(greeting) => self.opened + millis(greeting_time(greeting, timing)),
             Stage::Authenticated(session) => session.next_deadline().min(self.last_heard + millis(timing.silence)),
             Stage::Closing => self.closed_at.unwrap_or_default() + millis(CLOSING),
         };
@@ -404,7 +439,7 @@ impl Session {
                     return ctx.stop();
                 }
             }
-            Stage::Greeting(_) if past(self.opened, timing.greeting) => {
+            Stage::Greeting(greeting) if past(self.opened, greeting_time(greeting, &timing)) => {
                 let error = ErrorFrame::new(ErrorCode::AuthTimeout, "no log-in came in time; connect again");
                 self.send(&ServerFrame::Error(Box::new(error)), ctx);
                 self.close(CloseCode::Silent, ctx);
@@ -448,11 +483,16 @@ impl Session {
         };
         self.note_seen(&session.username, session.device);
         let departure = Some(session.departure.clone());
-        for (mail, replies) in session.receiving.end() {
-            self.node.spool.append(Append { mail, replies, by: None, departure: departure.clone() });
-        }
-        for Parcel { mail, reply } in self.inbox.close().parcels {
-            self.node.spool.append(Append { mail, replies: vec![reply], by: None, departure: departure.clone() });
+        let held = session.receiving.end().into_iter();
+        let offered = self.inbox.close().parcels.into_iter().map(|Parcel { mail, reply }| (mail, vec![reply]));
+        for (mail, replies) in held.chain(offered) {
+            // Nobody will ever fetch the mail of a device that was removed. Its senders have sealed it for a device that
+            // is none of their addressee's any more, so nothing is lost for a person.
+            if self.revoked {
+                replies.iter().for_each(|reply| reply.send(Verdict::Missed));
+            } else {
+                self.node.spool.append(Append { mail, replies, by: None, departure: departure.clone() });
+            }
         }
         // A successor must not read before our own predecessor's mail is there either.
         if let (Some(predecessor), Ok(runtime)) = (session.predecessor, tokio::runtime::Handle::try_current()) {
@@ -463,6 +503,11 @@ impl Session {
             });
         }
     }
+}
+
+/// How long a connection may stay without logging in.
+fn greeting_time(greeting: &Greeting, timing: &Timing) -> Duration {
+    if greeting.is_linking() { timing.rendezvous } else { timing.greeting }
 }
 
 impl Drop for Session {

@@ -6,7 +6,7 @@ use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use bytestring::ByteString;
 use sealwire_protocol::base64::Array;
 use sealwire_protocol::frames::{
-    Auth, ClientFrame, ErrorFrame, HeartbeatAnswer, Register, Request, ServerFrame, Session as SessionFrame,
+    Auth, ClientFrame, ErrorFrame, HeartbeatAnswer, Link, Register, Request, ServerFrame, Session as SessionFrame,
     SessionLimits,
 };
 use sealwire_protocol::{CloseCode, DeviceId, ErrorCode, MessageId, Username};
@@ -22,6 +22,9 @@ use super::socket::SessionContext;
 use super::state::{Authenticated, Life, Stage, Statuses};
 use super::{Event, Inbox, Session, WAITING_BYTES, WAITING_FRAMES};
 use crate::presence::{Departure, Seen};
+
+/// How many expired messages a device is told of at its log-in; of more at the next one.
+const NOTICES: usize = 1_000;
 
 impl Session {
     /// A text message came.
@@ -149,7 +152,15 @@ impl Session {
                 let error = ErrorFrame::new(ErrorCode::BadRequest, "this connection is logged in already");
                 self.refuse(ErrorFrame { id, ..error }, ctx);
             }
-            Request::Message(_) | Request::Heartbeat(_) | Request::Keys(_) if greeting => self.log_in_first(id, ctx),
+            Request::Link(link) if greeting => self.link(link, id, ctx),
+            Request::Link(_) => {
+                let error = ErrorFrame::new(ErrorCode::BadRequest, "this connection is logged in already");
+                self.refuse(ErrorFrame { id, ..error }, ctx);
+            }
+            Request::Devices(devices) => self.devices(*devices, id, ctx),
+            Request::Rendezvous(rendezvous) => self.rendezvous(*rendezvous, id, ctx),
+            Request::Backup(backup) => self.backup(*backup, id, ctx),
+            _ if greeting => self.log_in_first(id, ctx),
             Request::Heartbeat(heartbeat) => {
                 let server_time = self.now().wall;
                 let answer = HeartbeatAnswer { id, timestamp: heartbeat.timestamp, server_time };
@@ -157,6 +168,12 @@ impl Session {
             }
             Request::Keys(query) => self.keys(&query, id, ctx),
             Request::Message(message) => self.message(text, &message, id, Facts::default(), ctx),
+            Request::Rotate(rotate) => self.rotate(*rotate, id, ctx),
+            Request::Signal(signal) => self.signal(text, &signal, id, Facts::default(), ctx),
+            Request::Presence(_) => {
+                let code = ErrorCode::UnsupportedType;
+                self.refuse(ErrorFrame { id, ..ErrorFrame::new(code, code.meaning()) }, ctx);
+            }
         }
     }
 
@@ -233,6 +250,19 @@ impl Session {
         });
     }
 
+    fn link(&mut self, link: Box<Link>, id: Option<String>, ctx: &mut SessionContext) {
+        let open = match self.take_challenge(self.node.settings.timing.log_in) {
+            Ok(open) => open,
+            Err(error) => return self.log_in_failed(ErrorFrame { id, ..error }, ctx),
+        };
+        let (node, channel) = (self.node.clone(), self.channel.clone());
+        let check = login::to_its_end(async move { login::link(&node, &channel, &open, &link).await });
+        self.look_up(check, ctx, move |session, outcome, ctx| match outcome {
+            Ok(who) => session.enter(who, id, ctx),
+            Err(error) => session.log_in_failed(ErrorFrame { id, ..error }, ctx),
+        });
+    }
+
     /// The device has logged in: reads how much waits for it, then begins its session.
     fn enter(&mut self, who: LoggedIn, id: Option<String>, ctx: &mut SessionContext) {
         let node = self.node.clone();
@@ -272,7 +302,9 @@ impl Session {
         self.greeting_place = None;
         self.socket.lift_allowance();
         self.note_seen(&who.username, who.device);
+        self.check_listed(who, ctx);
         self.session_frame(queued, id, ctx);
+        self.tell_expired(who.device, ctx);
         match predecessor {
             None => self.receive(ctx, |receiving, _, effects| receiving.may_read(effects)),
             Some(predecessor) => self.take_over(predecessor, ctx),
@@ -280,6 +312,37 @@ impl Session {
         if self.node.draining.load(std::sync::atomic::Ordering::Acquire) {
             self.inbox.tell(Event::Leave);
         }
+    }
+
+    /// Sends away whom a manifest has removed while it logged in. A manifest is committed, then forgotten by the roster, and
+    /// then its removed devices are looked for in the directory; this session has entered the directory and looks at the
+    /// roster after that: whatever the interleaving, one of the two sees the other.
+    fn check_listed(&self, who: &LoggedIn, ctx: &mut SessionContext) {
+        let device = who.device;
+        let lists = move |account: &Account| account.devices.iter().any(|known| known.id == device);
+        if self.node.roster.at_hand(who.username.as_str()).is_some_and(|account| lists(&account)) {
+            return;
+        }
+        let (node, inbox, username) = (self.node.clone(), self.inbox.clone(), who.username.clone());
+        let check = async move {
+            match login::in_time(&node, node.roster.find(&username)).await {
+                Ok(Some(account)) if lists(&account) => {}
+                Ok(_) => inbox.tell(Event::Revoked),
+                // It cannot be known now: the client comes back and is checked again.
+                Err(_) => inbox.tell(Event::Leave),
+            }
+        };
+        ctx.spawn(check.into_actor(self));
+    }
+
+    /// Tells a device what of its messages has expired while it was away.
+    fn tell_expired(&self, device: DeviceId, ctx: &mut SessionContext) {
+        let (node, inbox) = (self.node.clone(), self.inbox.clone());
+        let read = async move {
+            let notices = login::in_time(&node, node.store.notices(&device, NOTICES)).await.unwrap_or_default();
+            notices.into_iter().for_each(|message_id| inbox.tell(Event::Expired(message_id)));
+        };
+        ctx.spawn(read.into_actor(self));
     }
 
     /// Notes that the device is here, or was until now: a hint that may be dropped.
@@ -304,6 +367,8 @@ impl Session {
             life: Life::new(self.now(), timing.session, timing.renewal),
             departure,
             told_missed: None,
+            told_expired: Vec::new(),
+            signals: Rate::new(limits.signals_per_minute, MINUTE),
             predecessor,
         }
     }

@@ -206,10 +206,27 @@ impl Sending {
     }
 }
 
+impl Sending {
+    /// No device of the addressee has fetched a message in time. What is known to have arrived elsewhere has not expired.
+    pub(crate) fn expired(&self, message_id: MessageId) -> Option<Answer> {
+        let arrived = matches!(self.sent.get(&message_id), Some((_, Some(Status::Delivered))));
+        (!arrived && !self.news.contains(&message_id)).then_some(Answer::Status(message_id, Status::Expired))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::session::fixtures::{device, message_id};
+
+    #[test]
+    fn what_has_arrived_does_not_expire() {
+        let (mut sending, ticket) = with_copies(&[(1, false)]);
+        sending.decided(ticket, 0, Verdict::Stored);
+        assert_eq!(sending.expired(message_id(1)), Some(Answer::Status(message_id(1), Status::Expired)));
+        sending.delivered_later(message_id(1));
+        assert_eq!(sending.expired(message_id(1)), None);
+    }
 
     const PRINT: Fingerprint = Fingerprint { header: 1, content: 1 };
 

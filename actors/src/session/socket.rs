@@ -133,6 +133,13 @@ impl Socket {
         wake(&mut shared.reader);
     }
 
+    /// So many more bytes may come before the log-in.
+    pub(crate) fn raise_allowance(&self, bytes: usize) {
+        if let Some(allowance) = &mut self.shared.borrow_mut().allowance {
+            *allowance += bytes;
+        }
+    }
+
     /// The log-in lifts the bound on how much may come.
     pub(crate) fn lift_allowance(&self) {
         self.shared.borrow_mut().allowance = None;

@@ -46,6 +46,9 @@ pub(crate) struct Authenticated {
     pub(crate) departure: Arc<Departure>,
     /// How many lost copies the client was told of, until it has said something after that.
     pub(crate) told_missed: Option<u64>,
+    /// The expired messages that the client was told of, until it has said something after that.
+    pub(crate) told_expired: Vec<MessageId>,
+    pub(crate) signals: Rate,
     /// The session that this one replaced, until it has left.
     pub(crate) predecessor: Option<Arc<Inbox>>,
 }
@@ -106,24 +109,27 @@ impl Authenticated {
 pub(crate) struct Statuses {
     queued: Vec<MessageId>,
     delivered: Vec<MessageId>,
+    expired: Vec<MessageId>,
 }
 
 impl Statuses {
     /// Adds one.
     pub(crate) fn push(&mut self, message_id: MessageId, status: Status) {
         match status {
+            Status::Queued => self.queued.push(message_id),
             Status::Delivered => self.delivered.push(message_id),
-            _ => self.queued.push(message_id),
+            Status::Expired => self.expired.push(message_id),
         }
     }
 
     /// The frames for what has gathered; a message that was first `queued`, then `delivered`, is told both in that order.
     pub(crate) fn take(&mut self, now: Now) -> impl Iterator<Item = StatusFrame> {
-        let both = [
+        let all = [
             (Status::Queued, std::mem::take(&mut self.queued)),
             (Status::Delivered, std::mem::take(&mut self.delivered)),
+            (Status::Expired, std::mem::take(&mut self.expired)),
         ];
-        let frames = both.into_iter().filter(|(_, message_ids)| !message_ids.is_empty());
+        let frames = all.into_iter().filter(|(_, message_ids)| !message_ids.is_empty());
         frames.map(move |(status, message_ids)| StatusFrame { status, message_ids, at: now.wall })
     }
 }

@@ -35,6 +35,20 @@ pub fn dummy_of(to: &Identity, length: usize) -> Value {
     })
 }
 
+/// The same for several devices of both sides; `to` is the first one's name.
+pub fn dummy_for(devices: &[&Identity]) -> Value {
+    let mut frame = dummy(devices[0]);
+    let mut sorted = devices.to_vec();
+    sorted.sort_by_key(|device| (device.name.as_str().to_owned(), device.device));
+    frame["recipients"] = sorted.iter().map(|device| device.recipient()).collect();
+    if let (true, Some(fields)) = (sorted.len() > 1, frame.as_object_mut()) {
+        fields.remove("encryptedKey");
+        let wrap = |device: &&Identity| json!({ "u": device.name.as_str(), "d": device.device.to_string(), "w": b64(random(RSA)) });
+        fields.insert("encryptedKeys".to_owned(), sorted.iter().map(wrap).collect());
+    }
+    frame
+}
+
 /// A `message` frame that `to` can open, the `counter`th in its conversation.
 ///
 /// # Panics

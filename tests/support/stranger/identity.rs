@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::now;
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
-const KEYS: usize = 8;
+const KEYS: usize = 20;
 
 /// Base64 as the protocol writes it.
 pub fn b64(bytes: impl AsRef<[u8]>) -> String {
@@ -47,6 +47,10 @@ pub struct Identity {
     pub dsk: SigningKey,
     /// Device wrap key.
     pub dwk: WrapKey,
+    /// Where its keys lie in the pool.
+    first: usize,
+    /// When the device was made.
+    added_at: u64,
     /// Fixed when it is made, so that a second registration says the same as the first.
     registration: Value,
 }
@@ -67,46 +71,118 @@ impl Identity {
     pub fn with_device(name: &str, device: DeviceId) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let first = 3 * NEXT.fetch_add(1, Ordering::Relaxed);
+        Self::of_pool(name, device, first, first + 1)
+    }
+
+    /// The identity key is the pool's key `aik`, the device's keys are the two from `first` on.
+    fn of_pool(name: &str, device: DeviceId, aik: usize, first: usize) -> Self {
         let mut who = Self {
             name: name.parse().expect("a username"),
             device,
-            aik: IdentityKey::from_pkcs8(&pool(first)).expect("a key of the pool"),
-            dsk: SigningKey::from_pkcs8(&pool(first + 1)).expect("a key of the pool"),
-            dwk: WrapKey::from_pkcs8(&pool(first + 2)).expect("a key of the pool"),
+            aik: IdentityKey::from_pkcs8(&pool(aik)).expect("a key of the pool"),
+            dsk: SigningKey::from_pkcs8(&pool(first)).expect("a key of the pool"),
+            dwk: WrapKey::from_pkcs8(&pool(first + 1)).expect("a key of the pool"),
+            first: aik,
+            added_at: now(),
             registration: Value::Null,
         };
         who.registration = who.keys();
         who
     }
 
+    /// The `n`th further device of the same account, which no manifest lists yet; 1 is the first.
+    pub fn sibling(&self, n: usize) -> Self {
+        Self::of_pool(self.name.as_str(), DeviceId::new_v7(now(), rand::random()), self.first, self.first + 1 + 2 * n)
+    }
+
+    /// A key of the pool that neither this device nor its first three siblings have.
+    ///
+    /// # Panics
+    /// When the pool cannot be read.
+    pub fn another_wrap_key(&self) -> WrapKey {
+        WrapKey::from_pkcs8(&pool(self.first + 15)).expect("a key of the pool")
+    }
+
+    /// This device in a manifest.
+    pub fn listed(&self) -> ManifestDevice {
+        ManifestDevice { id: self.device, dsk: self.dsk.public().clone(), added_at: self.added_at, capabilities: 0 }
+    }
+
+    /// Version 1 of the account's manifests, as this device has registered it.
+    pub fn first_manifest(&self) -> Manifest {
+        Manifest { version: 1, prev_hash: [0; 32], issued_at: self.added_at, devices: vec![self.listed()] }
+    }
+
+    /// The hash by which the next manifest names this one.
+    pub fn hash(&self, manifest: &Manifest) -> [u8; 32] {
+        Manifest::hash(&manifest.to_bytes(&self.name, self.aik.public()))
+    }
+
+    /// The manifest after `last` that lists these devices.
+    pub fn next_manifest(&self, last: &Manifest, devices: &[&Identity]) -> Manifest {
+        let mut devices: Vec<_> = devices.iter().map(|device| device.listed()).collect();
+        devices.sort_by_key(|device| device.id);
+        Manifest { version: last.version + 1, prev_hash: self.hash(last), issued_at: now(), devices }
+    }
+
+    /// A manifest as frames carry it, signed by the account's identity key.
+    pub fn manifest_frame(&self, manifest: &Manifest) -> Value {
+        // One that breaks the rules by itself is refused before its signature is looked at.
+        let signed = self.aik.sign_manifest(&mut rand::rng(), &self.name, manifest.clone());
+        let signature = signed.map_or_else(|_| vec![0; 512], |signed| signed.signature);
+        let device = |device: &ManifestDevice| {
+            json!({
+                "id": device.id.to_string(),
+                "dsk": b64(device.dsk.as_bytes()),
+                "addedAt": device.added_at,
+                "capabilities": device.capabilities,
+            })
+        };
+        json!({
+            "version": manifest.version,
+            "prevHash": b64(manifest.prev_hash),
+            "issuedAt": manifest.issued_at,
+            "devices": manifest.devices.iter().map(device).collect::<Vec<_>>(),
+            "signature": b64(signature),
+        })
+    }
+
+    /// A certificate of a wrap key, as frames carry it.
+    pub fn wrap_frame(&self, seq: u64, key: &WrapKey, not_before: u64, not_after: u64) -> Value {
+        let cert = WrapCert { seq, dwk: key.public().clone(), not_before, not_after };
+        let signature = self.dsk.certify(&mut rand::rng(), &self.name, &self.device, cert).signature;
+        json!({
+            "seq": seq,
+            "dwk": b64(key.public().as_bytes()),
+            "notBefore": not_before,
+            "notAfter": not_after,
+            "signature": b64(signature),
+        })
+    }
+
+    /// The first certificate of the device's wrap key.
+    pub fn first_wrap(&self) -> &Value {
+        &self.registration["wrap"]
+    }
+
+    /// The answer to a challenge by which a listed device logs in for the first time.
+    pub fn link(&self, challenge: &Value) -> Value {
+        let (client_nonce, signature) = self.sign(challenge, Purpose::Link, text(challenge, "origin"));
+        json!({
+            "type": "link",
+            "username": self.name.as_str(),
+            "deviceId": self.device.to_string(),
+            "clientNonce": client_nonce,
+            "wrap": self.registration["wrap"],
+            "signature": signature,
+        })
+    }
+
     /// Manifest and wrap certificate as `register` carries them.
     fn keys(&self) -> Value {
-        let (at, rng) = (now(), &mut rand::rng());
-        let device = ManifestDevice { id: self.device, dsk: self.dsk.public().clone(), added_at: at, capabilities: 0 };
-        let manifest = Manifest { version: 1, prev_hash: [0; 32], issued_at: at, devices: vec![device] };
-        let manifest = self.aik.sign_manifest(rng, &self.name, manifest).expect("well formed");
-        let cert = WrapCert { seq: 1, dwk: self.dwk.public().clone(), not_before: at, not_after: at + 7 * DAY };
-        let cert = self.dsk.certify(rng, &self.name, &self.device, cert);
         json!({
-            "manifest": {
-                "version": 1,
-                "prevHash": b64([0; 32]),
-                "issuedAt": at,
-                "devices": [{
-                    "id": self.device.to_string(),
-                    "dsk": b64(self.dsk.public().as_bytes()),
-                    "addedAt": at,
-                    "capabilities": 0,
-                }],
-                "signature": b64(manifest.signature),
-            },
-            "wrap": {
-                "seq": 1,
-                "dwk": b64(self.dwk.public().as_bytes()),
-                "notBefore": at,
-                "notAfter": at + 7 * DAY,
-                "signature": b64(cert.signature),
-            },
+            "manifest": self.manifest_frame(&self.first_manifest()),
+            "wrap": self.wrap_frame(1, &self.dwk, self.added_at, self.added_at + 7 * DAY),
         })
     }
 

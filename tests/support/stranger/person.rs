@@ -78,7 +78,25 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Links a device that the newest manifest lists.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn link(&self, who: &Arc<Identity>) -> Stranger {
+        let mut wire = self.dial().await;
+        let challenge = wire.expect("challenge").await;
+        wire.send_frame(&who.link(&challenge)).await;
+        Stranger::new(who.clone(), wire).await
+    }
+}
+
 impl Stranger {
+    /// Sends a request with an id; gives its answer, or the error.
+    pub async fn ask(&mut self, request: &Value) -> Value {
+        self.wire.ask(request).await
+    }
+
     async fn new(who: Arc<Identity>, mut wire: Wire) -> Self {
         let session =
             wire.expect_where("session", |frame| frame["type"] == "session" || frame["type"] == "error").await;

@@ -242,6 +242,16 @@ impl Wire {
         self.statuses.remove(id);
     }
 
+    /// Sends a request with an id; gives its answer, or the error.
+    pub async fn ask(&mut self, request: &Value) -> Value {
+        self.fences += 1;
+        let id = format!("ask-{}", self.fences);
+        let mut frame = request.clone();
+        frame["id"] = id.as_str().into();
+        self.send_frame(&frame).await;
+        self.expect_where(&format!("the answer to {}", request["type"]), |frame| frame["id"] == id.as_str()).await
+    }
+
     /// Waits until the server has handled everything that was sent before; gives what has come and is not yet taken.
     pub async fn settle(&mut self) -> &VecDeque<Value> {
         self.fences += 1;

@@ -1,0 +1,186 @@
+//! What a session does with `backup` (protocol section 5, "Recovery").
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sealwire_protocol::base64::Blob;
+use sealwire_protocol::frames::{Backup, BackupAnswer, BackupGet, BackupPut, ErrorFrame, ManifestFrame, ServerFrame};
+use sealwire_protocol::{ErrorCode, Username};
+use sealwire_store::{BackupRecord, StoreError};
+
+use super::Session;
+use super::login::{self, in_time, store_unavailable};
+use super::rates::{MINUTE, Rate};
+use super::socket::SessionContext;
+use super::state::Stage;
+use crate::node::Node;
+
+/// The most that a backup holds, in bytes.
+const LARGEST: usize = 256 * 1024;
+/// How many manifests one answer holds; with the largest backup it stays below 1 MiB.
+const MANIFESTS: usize = 50;
+/// How long the backup before the newest one is given out, in milliseconds.
+const KEPT: u64 = 30 * 24 * 60 * MINUTE;
+/// Of how many addresses and names attempts are counted at a time.
+const COUNTED: usize = 10_000;
+
+/// Who has asked for which backup lately: a recovery code cannot be guessed, and nobody is to try.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    per_hour: u32,
+    counted: Mutex<HashMap<(IpAddr, Username), Rate>>,
+}
+
+impl Attempts {
+    pub(crate) fn new(per_hour: u32) -> Self {
+        Self { per_hour, counted: Mutex::default() }
+    }
+
+    /// Counts an attempt at `now` (monotonic milliseconds).
+    ///
+    /// # Errors
+    /// Milliseconds until the next one would be taken.
+    fn take(&self, address: IpAddr, name: Username, now: u64) -> Result<(), u64> {
+        let mut counted = self.counted.lock();
+        if counted.len() >= COUNTED {
+            counted.retain(|_, rate| !rate.forget(now));
+        }
+        let key = (network(address), name);
+        if counted.len() >= COUNTED && !counted.contains_key(&key) {
+            return Err(MINUTE);
+        }
+        counted.entry(key).or_insert_with(|| Rate::new(self.per_hour, 60 * MINUTE)).take(now)
+    }
+}
+
+/// An address, or the /64 of an IPv6 one: whoever has one of these addresses has all.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+impl Session {
+    pub(super) fn backup(&mut self, backup: Backup, id: Option<String>, ctx: &mut SessionContext) {
+        let logged_in = matches!(self.stage, Stage::Authenticated(_));
+        match (backup.put, backup.get) {
+            (Some(put), None) if logged_in => self.put_backup(put, id, ctx),
+            (None, Some(get)) if !logged_in => self.get_backup(get, id, ctx),
+            _ => {
+                let text = "`backup` has `put` after the log-in, or `get` before it";
+                self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::BadRequest, text) }, ctx);
+            }
+        }
+    }
+
+    fn put_backup(&mut self, put: BackupPut, id: Option<String>, ctx: &mut SessionContext) {
+        if put.data.0.len() > LARGEST {
+            let error = ErrorFrame::new(ErrorCode::TooLarge, "a backup holds at most 262144 bytes");
+            return self.refuse(ErrorFrame { id, ..error }, ctx);
+        }
+        let now = self.now().wall;
+        let Some(session) = self.authenticated() else { return };
+        let (name, node) = (session.username.clone(), self.node.clone());
+        let record = BackupRecord { id: put.id.0, data: Bytes::from(put.data.0), at: now };
+        let keep = async move { in_time(&node, node.store.put_backup(&name, record)).await };
+        self.look_up(keep, ctx, move |session, outcome, ctx| match outcome {
+            Ok(()) => {
+                let answer = BackupAnswer { id, ..BackupAnswer::default() };
+                session.send(&ServerFrame::Backup(Box::new(answer)), ctx);
+            }
+            Err(error) => session.refuse(ErrorFrame { id, ..store_unavailable(&error) }, ctx),
+        });
+    }
+
+    fn get_backup(&mut self, get: BackupGet, id: Option<String>, ctx: &mut SessionContext) {
+        let name = get.username.parse::<Username>().ok();
+        let counted = name.clone().unwrap_or_else(|| self.node.nobody.clone());
+        if let Err(after) = self.node.backup_attempts.take(self.address, counted, self.now().mono) {
+            let error = ErrorFrame::new(ErrorCode::RateLimited, "too many attempts to fetch this backup");
+            return self.refuse(ErrorFrame { id, retry_after_ms: Some(after), ..error }, ctx);
+        }
+        let node = self.node.clone();
+        let read = async move {
+            match name {
+                Some(name) => read_backup(&node, &name, &get).await,
+                None => Ok(None),
+            }
+        };
+        self.look_up(read, ctx, move |session, found, ctx| match found {
+            Ok(Some(answer)) => {
+                session.send(&ServerFrame::Backup(Box::new(BackupAnswer { id, ..answer })), ctx);
+            }
+            Ok(None) => session.refuse(ErrorFrame { id, ..login::failed() }, ctx),
+            Err(error) => session.refuse(ErrorFrame { id, ..store_unavailable(&error) }, ctx),
+        });
+    }
+}
+
+async fn read_backup(node: &Node, name: &Username, get: &BackupGet) -> Result<Option<BackupAnswer>, StoreError> {
+    let backups = in_time(node, node.store.backups(name)).await?;
+    let account = in_time(node, node.store.account(name)).await?;
+    let now = node.clock.now().wall;
+    let Some(backup) = chosen(backups, &get.id.0, now) else { return Ok(None) };
+    let Some(account) = account else { return Ok(None) };
+    let since = get.since_version.unwrap_or(0);
+    let mut links = in_time(node, node.store.manifests(name, since, MANIFESTS + 1)).await?;
+    let more = links.len() > MANIFESTS;
+    links.truncate(MANIFESTS);
+    let frames: Result<Vec<ManifestFrame>, _> =
+        links.iter().map(|link| serde_json::from_slice(&link.document)).collect();
+    let frames = frames.map_err(|error| StoreError::Damaged(format!("a manifest cannot be read: {error}")))?;
+    Ok(Some(BackupAnswer {
+        id: None,
+        data: Some(Blob(backup.data.to_vec())),
+        aik: Some(Blob(account.aik.to_vec())),
+        manifests: Some(frames),
+        more,
+    }))
+}
+
+/// The backup with this id: the newest, or the one before for as long as it is kept. All are compared, in constant time.
+fn chosen(backups: Vec<BackupRecord>, id: &[u8; 32], now: u64) -> Option<BackupRecord> {
+    let mut found = None;
+    for (age, backup) in backups.into_iter().enumerate() {
+        let is_it = verify_slices_are_equal(&backup.id, id).is_ok();
+        if is_it && (age == 0 || backup.at.saturating_add(KEPT) > now) {
+            found = Some(backup);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backup(id: u8, at: u64) -> BackupRecord {
+        BackupRecord { id: [id; 32], data: Bytes::new(), at }
+    }
+
+    #[test]
+    fn the_backup_before_the_newest_is_given_out_for_thirty_days() {
+        let both = || vec![backup(2, 1_000), backup(1, 1_000)];
+        let later = 1_000 + KEPT;
+        assert_eq!(chosen(both(), &[1; 32], later - 1).map(|found| found.id[0]), Some(1));
+        assert_eq!(chosen(both(), &[1; 32], later), None);
+        assert_eq!(chosen(both(), &[2; 32], later).map(|found| found.id[0]), Some(2));
+        assert_eq!(chosen(both(), &[3; 32], 1_000), None);
+    }
+
+    #[test]
+    fn five_attempts_an_hour_for_each_address_and_name() {
+        let attempts = Attempts::new(5);
+        let [alice, bob]: [Username; 2] = ["alice", "bob"].map(|name| name.parse().unwrap());
+        let [here, there] = ["2001:db8::1", "2001:db8::ffff:2"].map(|address| address.parse::<IpAddr>().unwrap());
+        assert!((0..5).all(|n| attempts.take(here, alice.clone(), n).is_ok()));
+        assert_eq!(attempts.take(there, alice.clone(), 5), Err(60 * MINUTE - 5));
+        assert_eq!(attempts.take(here, bob, 5), Ok(()));
+        assert_eq!(attempts.take("192.0.2.1".parse().unwrap(), alice.clone(), 5), Ok(()));
+        assert_eq!(attempts.take(here, alice, 60 * MINUTE), Ok(()));
+    }
+}

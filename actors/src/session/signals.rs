@@ -1,0 +1,99 @@
+//! What a session does with `signal`: an envelope that is handed to the devices that are connected, and never stored.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use sealwire_protocol::ErrorCode;
+use sealwire_protocol::frames::{ClientFrame, ErrorFrame, Message, Request, Shared, signal_json};
+use sealwire_store::MailKey;
+
+use super::admission::{self, Admission, Facts, Need};
+use super::socket::SessionContext;
+use super::state::Stage;
+use super::{Session, Signal, login, messaging};
+
+/// A session whose socket is so many bytes behind is given no signals.
+const BEHIND: usize = 64 * 1024;
+
+impl Session {
+    pub(super) fn signal(
+        &mut self,
+        text: &ByteString,
+        message: &Message<'_>,
+        id: Option<String>,
+        mut facts: Facts,
+        ctx: &mut SessionContext,
+    ) {
+        let now = self.now();
+        let about = |error: ErrorFrame| ErrorFrame { id: id.clone(), message_id: Some(message.message_id), ..error };
+        if let Err(what) = message.check_shape() {
+            return self.refuse(about(ErrorFrame::new(ErrorCode::BadRequest, what)), ctx);
+        }
+        let Some(session) = self.authenticated() else { return };
+        let counted = std::mem::replace(&mut facts.counted, true);
+        let share = if counted { Ok(()) } else { session.signals.take(now.mono) };
+        if let Err(after) = share {
+            let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many signals in a minute"));
+            return self.rate_limited(error, after, ctx);
+        }
+        let decision = self.decide(message, &mut facts, now.wall, admission::admit_signal);
+        match decision {
+            Admission::Accept { to, .. } => self.pass_on(message, &to),
+            Admission::Refuse(error) => self.refuse(about(*error), ctx),
+            Admission::Need(need) => self.find_out_for_signal(need, text.clone(), message, facts, id, ctx),
+        }
+    }
+
+    fn find_out_for_signal(
+        &mut self,
+        need: Need,
+        text: ByteString,
+        message: &Message<'_>,
+        facts: Facts,
+        id: Option<String>,
+        ctx: &mut SessionContext,
+    ) {
+        let Stage::Authenticated(session) = &self.stage else { return };
+        let (node, username, message_id) = (self.node.clone(), session.username.clone(), message.message_id);
+        let key = MailKey { from_device: session.device, message_id };
+        let to = message.to.parse().ok();
+        let find = async move {
+            let found = messaging::find(&node, need, facts, &username, to.as_ref(), key, &[]);
+            login::in_time(&node, found).await
+        };
+        self.look_up(find, ctx, move |session, found, ctx| match (found, ClientFrame::parse(&text)) {
+            (Ok(facts), Ok(ClientFrame { request: Request::Signal(message), .. })) => {
+                session.signal(&text, &message, id, facts, ctx);
+            }
+            (Err(error), _) => {
+                let error = login::store_unavailable(&error);
+                session.refuse(ErrorFrame { id, message_id: Some(message_id), ..error }, ctx);
+            }
+            (Ok(_), _) => tracing::error!("a signal that was read once could not be read again"),
+        });
+    }
+
+    fn pass_on(&self, message: &Message<'_>, to: &sealwire_protocol::Username) {
+        let Stage::Authenticated(session) = &self.stage else { return };
+        let shared = Bytes::from(Shared::new(message, &session.username, &session.device, to).into_string());
+        for (recipient, wrap) in message.recipients.iter().zip(message.wraps()) {
+            if let Some(inbox) = self.node.directory.find(&recipient.d) {
+                inbox.signal(Signal { shared: shared.clone(), wrap: wrap.as_str().to_owned() });
+            }
+        }
+    }
+
+    /// Hands signals to the device. One that does not read gets none: they would be old when it does.
+    pub(super) fn deliver_signals(&self, signals: Vec<Signal>, ctx: &mut SessionContext) {
+        if self.is_closing() {
+            return;
+        }
+        for signal in signals {
+            if self.socket.backlog() > BEHIND {
+                return;
+            }
+            if let Ok(shared) = std::str::from_utf8(&signal.shared) {
+                ctx.text(signal_json(&signal.wrap, shared));
+            }
+        }
+    }
+}
