@@ -5,6 +5,8 @@
 mod devices;
 #[path = "whole_protocol/linking.rs"]
 mod linking;
+#[path = "whole_protocol/presence.rs"]
+mod presence;
 #[path = "whole_protocol/recovery.rs"]
 mod recovery;
 #[path = "whole_protocol/transient.rs"]

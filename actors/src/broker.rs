@@ -88,6 +88,7 @@ impl Broker {
             greeting: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             store_health: Mutex::new((0, true)),
+            watchers: Arc::default(),
             slots: Mutex::new(slots),
             backup_attempts: Attempts::new(settings.limits.backups_per_hour),
             settings,

@@ -9,7 +9,7 @@ use sealwire_protocol::Username;
 use sealwire_store::Store;
 
 use crate::clock::Clock;
-use crate::presence::{Directory, Presence};
+use crate::presence::{Directory, Presence, Watchers};
 use crate::quota::Quotas;
 use crate::roster::Roster;
 use crate::router::Router;
@@ -31,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) roster: Arc<Roster>,
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) verifier: Verifier,
+    /// Who is here as others may see it.
+    pub(crate) watchers: Arc<Watchers>,
     /// Where new devices and old ones meet.
     pub(crate) slots: Mutex<Slots>,
     pub(crate) backup_attempts: Attempts,

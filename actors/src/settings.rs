@@ -37,6 +37,8 @@ pub struct Limits {
     pub verifications_waiting: usize,
     /// Signals of one connection in any minute; 0 is no limit.
     pub signals_per_minute: u32,
+    /// Names whose presence one connection may watch.
+    pub presence_subscriptions: usize,
     /// Frames of a connection that has not logged in, from its first `rendezvous` on.
     pub rendezvous_frames: u32,
     /// Sides of linking slots that are kept at a time, of 64 KiB at most each.
@@ -64,6 +66,7 @@ impl Default for Limits {
             names_per_day: 500,
             verifications_waiting: 1_000,
             signals_per_minute: 120,
+            presence_subscriptions: 500,
             rendezvous_frames: 400,
             rendezvous_entries: 2_000,
             backups_per_hour: 5,

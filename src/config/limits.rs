@@ -38,6 +38,7 @@ pub(crate) const BROKER_KEYS: &[Key] = keys! { "limits", limits;
     names_per_day "Names that one user may look up in a day; 0 is no limit.";
     verifications_waiting "Signature checks that may wait for a thread; one more is answered with `server_busy`.";
     signals_per_minute "Signals of one connection in any minute; 0 is no limit.";
+    presence_subscriptions "Names whose presence one connection may watch.";
     rendezvous_frames "Frames of a connection that has not logged in, from its first `rendezvous` on.";
     rendezvous_entries "Sides of linking slots that are kept at a time, of 64 KiB at most each.";
     backups_per_hour "How often a backup may be asked for in an hour, from one address for one name; 0 is no limit.";

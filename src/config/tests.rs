@@ -215,6 +215,7 @@ fn every_field_of_the_broker_has_a_key() {
         names_per_day: _,
         verifications_waiting: _,
         signals_per_minute: _,
+        presence_subscriptions: _,
         rendezvous_frames: _,
         rendezvous_entries: _,
         backups_per_hour: _,
@@ -235,7 +236,7 @@ fn every_field_of_the_broker_has_a_key() {
         mail_life: _,
         sweep: _,
     } = sealwire_actors::Timing::default();
-    assert_eq!(limits::BROKER_KEYS.len(), 19);
+    assert_eq!(limits::BROKER_KEYS.len(), 20);
     assert_eq!(timing::KEYS.len(), 14);
 }
 

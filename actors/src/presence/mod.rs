@@ -3,6 +3,7 @@
 
 mod directory;
 mod messages;
+mod watchers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFutur
 pub(crate) use directory::{Departure, Directory, Gone};
 pub(crate) use messages::{Dismiss, Seen};
 use sealwire_store::{Store, StoreError};
+pub(crate) use watchers::{Here, Watchers, Watching};
 
 use crate::clock::{Clock, millis};
 use crate::quota::Quotas;

@@ -4,13 +4,14 @@
 //! closes it, so whatever was accepted is either handled or spilled. A wake-up is sent only when none is under way,
 //! so a burst of parcels costs one.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use actix::Recipient;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sealwire_protocol::MessageId;
+use sealwire_protocol::{MessageId, Username};
 use sealwire_store::{Appended, Mail, MailKey};
 
 use super::messages::Wake;
@@ -113,6 +114,8 @@ pub(crate) struct Taken {
     pub(crate) nudged: bool,
     /// In the order of arrival; at most [`SIGNALS`].
     pub(crate) signals: Vec<Signal>,
+    /// Who came or went of those whom this session watches: the last that is known of each.
+    pub(crate) presence: HashMap<Username, bool>,
 }
 
 /// An envelope that is never stored.
@@ -189,6 +192,15 @@ impl Inbox {
         let mut waiting = self.waiting.lock();
         if !waiting.closed {
             waiting.taken.events.push(event);
+            self.wake(waiting);
+        }
+    }
+
+    /// Leaves word that somebody came or went, in place of what was left of the same name.
+    pub(crate) fn presence(&self, name: &Username, online: bool) {
+        let mut waiting = self.waiting.lock();
+        if !waiting.closed {
+            waiting.taken.presence.insert(name.clone(), online);
             self.wake(waiting);
         }
     }

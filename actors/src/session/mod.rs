@@ -19,6 +19,7 @@ mod recovery;
 pub(crate) mod rendezvous;
 mod requests;
 mod sending;
+mod sharing;
 mod signals;
 mod socket;
 mod state;
@@ -232,6 +233,9 @@ impl Session {
         self.answer(answers, ctx);
         if takes_signals {
             self.deliver_signals(taken.signals, ctx);
+        }
+        if !taken.presence.is_empty() {
+            self.deliver_presence(taken.presence, ctx);
         }
         if let Some(code) = end {
             self.dismiss(code, ctx);

@@ -21,7 +21,7 @@ use super::sending::Sending;
 use super::socket::SessionContext;
 use super::state::{Authenticated, Life, Stage, Statuses};
 use super::{Event, Inbox, Session, WAITING_BYTES, WAITING_FRAMES};
-use crate::presence::{Departure, Seen};
+use crate::presence::{Departure, Seen, Watching};
 
 /// How many expired messages a device is told of at its log-in; of more at the next one.
 const NOTICES: usize = 1_000;
@@ -170,10 +170,7 @@ impl Session {
             Request::Message(message) => self.message(text, &message, id, Facts::default(), ctx),
             Request::Rotate(rotate) => self.rotate(*rotate, id, ctx),
             Request::Signal(signal) => self.signal(text, &signal, id, Facts::default(), ctx),
-            Request::Presence(_) => {
-                let code = ErrorCode::UnsupportedType;
-                self.refuse(ErrorFrame { id, ..ErrorFrame::new(code, code.meaning()) }, ctx);
-            }
+            Request::Presence(presence) => self.presence(*presence, id, ctx),
         }
     }
 
@@ -278,7 +275,8 @@ impl Session {
                     let error = ErrorFrame { id, ..ErrorFrame::new(ErrorCode::LimitExceeded, text) };
                     session.refuse(error, ctx);
                 } else {
-                    session.entered(&who, queued, id, ctx);
+                    let shares = account.is_some_and(|account| account.shares_presence);
+                    session.entered(&who, shares, queued, id, ctx);
                 }
             }
             Err(error) => session.refuse(ErrorFrame { id, ..login::store_unavailable(&error) }, ctx),
@@ -291,13 +289,13 @@ impl Session {
         others.count() >= self.node.settings.limits.connections_per_account
     }
 
-    fn entered(&mut self, who: &LoggedIn, queued: u64, id: Option<String>, ctx: &mut SessionContext) {
+    fn entered(&mut self, who: &LoggedIn, shares: bool, queued: u64, id: Option<String>, ctx: &mut SessionContext) {
         if !matches!(self.stage, Stage::Greeting(_)) {
             return;
         }
         // Presence first, backlog second: whoever stores from here on finds this session and nudges it.
         let (departure, predecessor) = self.node.directory.enter(who.device, self.inbox.clone());
-        let session = self.new_session(who, departure.into(), predecessor.clone());
+        let session = self.new_session(who, shares, departure.into(), predecessor.clone());
         self.stage = Stage::Authenticated(Box::new(session));
         self.greeting_place = None;
         self.socket.lift_allowance();
@@ -351,7 +349,13 @@ impl Session {
         let _ = self.node.presence.try_send(seen);
     }
 
-    fn new_session(&self, who: &LoggedIn, departure: Arc<Departure>, predecessor: Option<Arc<Inbox>>) -> Authenticated {
+    fn new_session(
+        &self,
+        who: &LoggedIn,
+        shares: bool,
+        departure: Arc<Departure>,
+        predecessor: Option<Arc<Inbox>>,
+    ) -> Authenticated {
         let (limits, timing) = (&self.node.settings.limits, &self.node.settings.timing);
         let window =
             WindowLimits { messages: limits.window_messages, bytes: limits.window_bytes, patience: timing.hand_over };
@@ -369,6 +373,8 @@ impl Session {
             told_missed: None,
             told_expired: Vec::new(),
             signals: Rate::new(limits.signals_per_minute, MINUTE),
+            here: self.node.watchers.enter(&who.username, shares),
+            watching: Watching::new(self.node.watchers.clone(), self.inbox.clone()),
             predecessor,
         }
     }

@@ -12,7 +12,7 @@ use super::rates::{MINUTE, Rate};
 use super::receiving::Receiving;
 use super::sending::Sending;
 use crate::clock::{Now, millis};
-use crate::presence::Departure;
+use crate::presence::{Departure, Here, Watching};
 use crate::quota::UserQuota;
 use crate::settings::Settings;
 
@@ -49,6 +49,10 @@ pub(crate) struct Authenticated {
     /// The expired messages that the client was told of, until it has said something after that.
     pub(crate) told_expired: Vec<MessageId>,
     pub(crate) signals: Rate,
+    /// Shows that the device is here, to whom the account lets it be seen.
+    #[expect(dead_code, reason = "it is held, and acts when it is dropped")]
+    pub(crate) here: Here,
+    pub(crate) watching: Watching,
     /// The session that this one replaced, until it has left.
     pub(crate) predecessor: Option<Arc<Inbox>>,
 }

@@ -1,0 +1,66 @@
+//! What a session does with `presence`.
+
+use std::collections::HashMap;
+
+use sealwire_protocol::frames::{ErrorFrame, PresenceFrame, PresenceRequest, ServerFrame};
+use sealwire_protocol::{ErrorCode, Username};
+
+use super::socket::SessionContext;
+use super::{Session, login};
+
+impl Session {
+    pub(super) fn presence(&mut self, request: PresenceRequest, id: Option<String>, ctx: &mut SessionContext) {
+        if request == PresenceRequest::default() {
+            let text = "`presence` has `subscribe`, `unsubscribe` or `share`";
+            return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::BadRequest, text) }, ctx);
+        }
+        let (added, removed) = (names(request.subscribe), names(request.unsubscribe));
+        let most = self.node.settings.limits.presence_subscriptions;
+        let Some(session) = self.authenticated() else { return };
+        if !added.is_empty() && session.watching.count_with(&added, &removed) > most {
+            let text = format!("one connection may watch {most} names");
+            return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::LimitExceeded, text) }, ctx);
+        }
+        let Some(share) = request.share else { return self.watch(&added, &removed, id, ctx) };
+        let (name, node) = (session.username.clone(), self.node.clone());
+        let keep = login::to_its_end(async move {
+            let kept = login::in_time(&node, node.store.set_presence_shared(&name, share)).await;
+            node.roster.forget(&name);
+            kept.map_err(|error| login::store_unavailable(&error))?;
+            node.watchers.share(&name, share);
+            Ok(())
+        });
+        self.look_up(keep, ctx, move |session, kept, ctx| match kept {
+            Ok(()) => session.watch(&added, &removed, id, ctx),
+            Err(error) => session.refuse(ErrorFrame { id, ..error }, ctx),
+        });
+    }
+
+    fn watch(&mut self, added: &[Username], removed: &[Username], id: Option<String>, ctx: &mut SessionContext) {
+        let Some(session) = self.authenticated() else { return };
+        let found: Vec<_> = added.iter().map(|name| (name.clone(), session.watching.add(name))).collect();
+        removed.iter().for_each(|name| session.watching.remove(name));
+        self.send(&ServerFrame::Presence(PresenceFrame { id, ..PresenceFrame::default() }), ctx);
+        let stays = |(name, _): &(Username, bool)| !removed.contains(name);
+        self.tell_presence(found.into_iter().filter(stays), ctx);
+    }
+
+    /// Hands on who came or went, as far as it is still wanted.
+    pub(super) fn deliver_presence(&mut self, news: HashMap<Username, bool>, ctx: &mut SessionContext) {
+        let Some(session) = self.authenticated() else { return };
+        let wanted: Vec<_> = news.into_iter().filter(|(name, _)| session.watching.has(name)).collect();
+        self.tell_presence(wanted.into_iter(), ctx);
+    }
+
+    fn tell_presence(&self, news: impl Iterator<Item = (Username, bool)>, ctx: &mut SessionContext) {
+        for (name, online) in news {
+            let frame = PresenceFrame { id: None, username: Some(name), online: Some(online) };
+            self.send(&ServerFrame::Presence(frame), ctx);
+        }
+    }
+}
+
+/// The names of a list. One that is ill-formed is nobody's and never online, so it is passed over.
+fn names(list: Option<Vec<String>>) -> Vec<Username> {
+    list.unwrap_or_default().iter().filter_map(|name| name.parse().ok()).collect()
+}
