@@ -190,10 +190,15 @@ async fn extend(
         devices: manifest.devices.iter().map(dsk).collect(),
         at: node.clock.now().wall,
     };
-    let extended = in_time(node, node.store.extend_manifest(change)).await;
-    // Also when it did not answer in time, it may have been committed.
+    // However long it takes: a manifest that is committed after nobody waits for it would send nobody away.
+    let extended = node.store.extend_manifest(change).await;
     node.roster.forget(&account.username);
-    match extended.map_err(|error| store_unavailable(&error))? {
+    let extended = extended.map_err(|error| {
+        // Perhaps it has been committed all the same. Whoever comes back is checked again.
+        account.devices.iter().filter_map(|device| node.directory.find(&device.id)).for_each(|s| s.tell(Event::Leave));
+        store_unavailable(&error)
+    });
+    match extended? {
         Extended::Yes { removed } => {
             let asker = |id: &DeviceId| by == By::Device(*id);
             for id in removed.iter().filter(|id| !asker(id)) {

@@ -161,12 +161,11 @@ impl NextWrap {
     /// Makes it the device's newest one. Its signature has been checked.
     pub(super) async fn put(self, node: &Node, username: &Username, device: &DeviceId) -> Result<(), ErrorFrame> {
         let now = node.clock.now().wall;
-        let put = in_time(node, node.store.put_wrap(device, self.record, now)).await;
+        // However long it takes: the roster must not read what was before.
+        let put = node.store.put_wrap(device, self.record, now).await;
+        node.roster.forget(username);
         match put.map_err(|error| store_unavailable(&error))? {
-            WrapPut::Yes | WrapPut::Repeat => {
-                node.roster.forget(username);
-                Ok(())
-            }
+            WrapPut::Yes | WrapPut::Repeat => Ok(()),
             WrapPut::Old => Err(key_invalid("the device has a wrap key with the same or a higher `seq`")),
             WrapPut::Unknown => Err(failed()),
         }

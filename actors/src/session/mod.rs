@@ -218,6 +218,8 @@ impl Session {
                 }
                 Event::Removed(keys) => session.receiving.removed(&keys),
                 Event::DeliveredLater(message_id) => answers.extend(session.sending.delivered_later(message_id)),
+                // A notice may be read at the log-in and told by the sweep in the same moment.
+                Event::Expired(message_id) if session.told_expired.contains(&message_id) => {}
                 Event::Expired(message_id) => {
                     session.told_expired.push(message_id);
                     answers.extend(session.sending.expired(message_id));

@@ -54,9 +54,7 @@ impl Slots {
         if data.len() > SIDE {
             return Err(Refused::TooLarge);
         }
-        if self.sides.len() >= self.most || self.sides.contains_key(&place) {
-            self.sides.retain(|_, side| side.ends > now);
-        }
+        self.sides.retain(|_, side| side.ends > now);
         if self.sides.contains_key(&place) {
             return Err(Refused::Filled);
         }

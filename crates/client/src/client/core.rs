@@ -205,8 +205,7 @@ impl Core {
     }
 
     fn status(&mut self, frame: &StatusFrame) -> Result<(), Error> {
-        self.profile.settle(&frame.message_ids, frame.status)?;
-        for id in &frame.message_ids {
+        for id in &self.profile.settle(&frame.message_ids, frame.status)? {
             self.outbox.settle(id);
             self.report(id, Progress::Reached(frame.status));
             self.tell(Event::Status { message_id: *id, status: frame.status });

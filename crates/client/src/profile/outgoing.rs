@@ -116,14 +116,20 @@ impl Profile {
         Ok(transaction.commit()?)
     }
 
-    /// Messages had their first status: they leave the outbox.
+    /// Messages had a status: they leave the outbox. Gives those of which it is to be believed: what has been delivered has
+    /// not expired, whatever became of its copies for other devices.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
-    pub fn settle(&mut self, ids: &[MessageId], status: Status) -> Result<(), ProfileError> {
+    pub fn settle(&mut self, ids: &[MessageId], status: Status) -> Result<Vec<MessageId>, ProfileError> {
         let transaction = self.database.transaction()?;
+        let mut settled = Vec::with_capacity(ids.len());
         for id in ids {
             let key = id.as_bytes().as_slice();
+            if status == Status::Expired && is_delivered(&transaction, key)? {
+                continue;
+            }
+            settled.push(*id);
             transaction.execute(
                 "INSERT INTO sent SELECT message_id, conversation, counter, content_type, body, ?2 FROM outbox
                  WHERE message_id = ?1 ON CONFLICT DO UPDATE SET status = excluded.status",
@@ -132,7 +138,8 @@ impl Profile {
             transaction.execute("DELETE FROM outbox WHERE message_id = ?1", [key])?;
             transaction.execute("UPDATE sent SET status = ?2 WHERE message_id = ?1", params![key, name(status)])?;
         }
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        Ok(settled)
     }
 
     /// A message is given up: an empty control takes its id and counter, yet to be sealed.
@@ -201,6 +208,12 @@ fn insert(t: &Transaction<'_>, to: &Username, link: &Link, content: &Content) ->
         ],
     )?;
     Ok(())
+}
+
+fn is_delivered(transaction: &Transaction<'_>, message_id: &[u8]) -> Result<bool, ProfileError> {
+    let sql = "SELECT status FROM sent WHERE message_id = ?1";
+    let status: Option<String> = transaction.query_row(sql, [message_id], |row| row.get(0)).optional()?;
+    Ok(status.as_deref() == Some(name(Status::Delivered)))
 }
 
 fn name(status: Status) -> &'static str {

@@ -183,6 +183,7 @@ fn sealed_bytes_stay_the_same_until_the_first_status() {
     assert!(profile.outgoing(&id(1)).unwrap().is_none());
     assert!(profile.outbox().unwrap().is_empty());
     profile.settle(&[id(1)], Status::Delivered).unwrap();
+    assert_eq!(profile.settle(&[id(1)], Status::Expired).unwrap(), [], "a copy for another device is over");
     let status: String = profile.database.query_row("SELECT status FROM sent", [], |row| row.get(0)).unwrap();
     assert_eq!(status, "delivered");
 }
