@@ -292,6 +292,23 @@ fn the_architecture_page_knows_every_package() {
     assert_none(&missing, "docs/architecture.md must say what these folders are for.");
 }
 
+/// A table row that names no test, or one that is gone, is a claim that nobody holds.
+#[test]
+fn every_threat_names_a_test_that_exists() {
+    let page = fs::read_to_string(root().join("docs/security.md")).expect("docs/security.md");
+    let table = page.split("## Threats, defences, tests").nth(1).expect("the table of threats");
+    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(2);
+    let sources = sources();
+    let exists = |test: &str| sources.iter().any(|s| s.is_rust() && s.text.contains(&format!("fn {test}(")));
+    let mut wrong = Vec::new();
+    for row in rows.take_while(|row| !row.starts_with("## ")) {
+        let tests: Vec<_> = row.rsplit('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2).collect();
+        wrong.extend(tests.is_empty().then(|| format!("no test: {row}")));
+        wrong.extend(tests.iter().filter(|test| !exists(test)).map(|test| format!("there is no test {test}")));
+    }
+    assert_none(&wrong, "docs/security.md names for each threat the test that holds the defence.");
+}
+
 #[test]
 fn links_between_our_pages_lead_somewhere() {
     let mut broken = Vec::new();

@@ -111,7 +111,8 @@ async fn change(node: &Node, name: Option<Username>, frame: &ManifestFrame, by: 
             _ => Err(conflict(node, &account, manifest.version).await?),
         };
     }
-    match newest(&account)?.and_then_follows(&manifest, &account) {
+    let newest = login::manifest(&read(&account.manifest)?)?;
+    match manifest.follows(&newest, &account.manifest.hash) {
         Ok(()) => {}
         Err(ManifestError::Version | ManifestError::PrevHash) => {
             return Err(conflict(node, &account, manifest.version).await?);
@@ -123,18 +124,6 @@ async fn change(node: &Node, name: Option<Username>, frame: &ManifestFrame, by: 
 }
 
 /// A manifest that was read back from the store.
-struct Newest(Manifest);
-
-impl Newest {
-    fn and_then_follows(&self, next: &Manifest, account: &Account) -> Result<(), ManifestError> {
-        next.follows(&self.0, &account.manifest.hash)
-    }
-}
-
-fn newest(account: &Account) -> Result<Newest, ErrorFrame> {
-    login::manifest(&read(&account.manifest)?).map(Newest)
-}
-
 fn read(record: &ManifestRecord) -> Result<ManifestFrame, ErrorFrame> {
     serde_json::from_slice(&record.document).map_err(|error| {
         tracing::error!(%error, "the store holds a manifest that cannot be read");
