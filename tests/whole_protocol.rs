@@ -3,6 +3,8 @@
 
 #[path = "whole_protocol/devices.rs"]
 mod devices;
+#[path = "whole_protocol/kills.rs"]
+mod kills;
 #[path = "whole_protocol/linking.rs"]
 mod linking;
 #[path = "whole_protocol/presence.rs"]
