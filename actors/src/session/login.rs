@@ -163,6 +163,10 @@ impl NextWrap {
         let now = node.clock.now().wall;
         // However long it takes: the roster must not read what was before.
         let put = node.store.put_wrap(device, self.record, now).await;
+        // It is here, and stands in the lists from its first wrap key on, even if it goes at once.
+        if let Err(error) = node.store.device_seen(device, now).await {
+            tracing::warn!(%error, "could not note when a device was here");
+        }
         node.roster.forget(username);
         match put.map_err(|error| store_unavailable(&error))? {
             WrapPut::Yes | WrapPut::Repeat => Ok(()),
