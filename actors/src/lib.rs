@@ -8,6 +8,7 @@
 //! The broker knows frames and the [`Store`] trait; no driver and no HTTP route. What it may hold for strangers is in
 //! [`Settings`].
 
+mod address;
 mod broker;
 mod clock;
 mod node;
@@ -20,6 +21,7 @@ mod settings;
 mod spool;
 mod verify;
 
+pub use address::counted;
 pub use broker::{Broker, Peer, StartError};
 pub use settings::{Limits, Settings, Timing};
 

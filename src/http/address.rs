@@ -1,6 +1,6 @@
-//! Whose connection it is: networks of trusted proxies, and the address that limits count by.
+//! Whose connection it is: networks of trusted proxies, and the client behind them.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::config::setting::Word;
 
@@ -75,14 +75,6 @@ fn address_of(entry: &str) -> Option<IpAddr> {
     entry.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
-/// What limits count by: an IPv4 address, or the /64 that an IPv6 address lies in, since a single customer has that many.
-pub(crate) fn counted(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,12 +136,5 @@ mod tests {
         ] {
             assert_eq!(client_address(ip("10.0.0.1"), lines.iter().copied(), &trusted), ip(client), "{lines:?}");
         }
-    }
-
-    #[test]
-    fn ipv6_addresses_are_counted_by_their_64_and_mapped_ones_as_ipv4() {
-        assert_eq!(counted(ip("2001:db8:1:2:3:4:5:6")), ip("2001:db8:1:2::"));
-        assert_eq!(counted(ip("::ffff:192.0.2.1")), ip("192.0.2.1"));
-        assert_eq!(counted(ip("192.0.2.1")), ip("192.0.2.1"));
     }
 }

@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::address::counted;
+use sealwire_actors::counted;
+
 use crate::config::limits::EdgeLimits;
 
 /// The time in which new connections of an address are counted.

@@ -107,9 +107,9 @@ impl Watching {
 
     /// How many names would be watched after a change.
     pub(crate) fn count_with(&self, added: &[Username], removed: &[Username]) -> usize {
-        let added: HashSet<_> = added.iter().collect();
-        let stays = |name: &&Username| !removed.contains(name);
-        added.union(&self.names.iter().collect()).copied().filter(stays).count()
+        let removed: HashSet<_> = removed.iter().collect();
+        let all: HashSet<_> = self.names.iter().chain(added).collect();
+        all.difference(&removed).count()
     }
 
     /// Watches a name; says whether it is online now. What changes from here on is left in the inbox.
@@ -123,9 +123,13 @@ impl Watching {
     /// Watches a name no more.
     pub(crate) fn remove(&mut self, name: &Username) {
         if self.names.remove(name) {
-            let key = self.key();
-            self.watchers.forget_if_of_no_use(name, |person| _ = person.watched_by.remove(&key));
+            self.leave(name);
         }
+    }
+
+    fn leave(&self, name: &Username) {
+        let key = self.key();
+        self.watchers.forget_if_of_no_use(name, |person| _ = person.watched_by.remove(&key));
     }
 
     /// Whether a name is watched.
@@ -136,10 +140,7 @@ impl Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        for name in std::mem::take(&mut self.names) {
-            let key = self.key();
-            self.watchers.forget_if_of_no_use(&name, |person| _ = person.watched_by.remove(&key));
-        }
+        self.names.iter().for_each(|name| self.leave(name));
     }
 }
 

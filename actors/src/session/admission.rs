@@ -85,25 +85,12 @@ pub(crate) enum Admission {
 
 /// Decides. The message has its shape and has been counted.
 pub(crate) fn admit(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Admission {
-    match check(message, facts, view) {
-        Ok(Checked::Accept { to, copies }) => Admission::Accept { to, copies },
-        Ok(Checked::Need(need)) => Admission::Need(need),
-        Err(refusal) => repeat_or(refusal, message, facts),
-    }
+    check(message, facts, view).unwrap_or_else(|refusal| repeat_or(refusal, message, facts))
 }
 
 /// Decides on a signal: like [`admit`], but neither mailboxes nor repeats matter to what is never stored.
 pub(crate) fn admit_signal(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Admission {
-    match check_addressee(message, facts, view) {
-        Ok(Checked::Accept { to, copies }) => Admission::Accept { to, copies },
-        Ok(Checked::Need(need)) => Admission::Need(need),
-        Err(refusal) => Admission::Refuse(refusal),
-    }
-}
-
-enum Checked {
-    Accept { to: Username, copies: Vec<Copy> },
-    Need(Need),
+    check_addressee(message, facts, view).unwrap_or_else(Admission::Refuse)
 }
 
 fn refusal(code: ErrorCode, text: &str, message: &Message<'_>) -> Box<ErrorFrame> {
@@ -121,26 +108,26 @@ fn repeat_or(refusal: Box<ErrorFrame>, message: &Message<'_>, facts: &Facts) -> 
     }
 }
 
-fn check(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Result<Checked, Box<ErrorFrame>> {
+fn check(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Result<Admission, Box<ErrorFrame>> {
     match check_addressee(message, facts, view)? {
-        Checked::Accept { to, .. } => check_mailboxes(message, &to, facts, view),
+        Admission::Accept { to, .. } => check_mailboxes(message, &to, facts, view),
         need => Ok(need),
     }
 }
 
-/// Timestamp, addressee and lists.
-fn check_addressee(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Result<Checked, Box<ErrorFrame>> {
+/// Timestamp, addressee and lists; what becomes of the copies is not decided yet.
+fn check_addressee(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Result<Admission, Box<ErrorFrame>> {
     check_timestamp(message, view)?;
     let unknown = || refusal(ErrorCode::UnknownUser, "nobody has the name in `to`", message);
     let to: Username = message.to.parse().map_err(|_| unknown())?;
     let addressee = match &facts.addressee {
-        None => return Ok(Checked::Need(Need::Account(to))),
+        None => return Ok(Admission::Need(Need::Account(to))),
         Some(None) => return Err(unknown()),
         Some(Some(account)) => account,
     };
-    let Some(sender) = &facts.sender else { return Ok(Checked::Need(Need::Account(view.username.clone()))) };
+    let Some(sender) = &facts.sender else { return Ok(Admission::Need(Need::Account(view.username.clone()))) };
     check_lists(message, addressee, sender, view)?;
-    Ok(Checked::Accept { to, copies: Vec::new() })
+    Ok(Admission::Accept { to, copies: Vec::new() })
 }
 
 fn check_timestamp(message: &Message<'_>, view: &View<'_>) -> Result<(), Box<ErrorFrame>> {
@@ -224,7 +211,7 @@ fn check_mailboxes(
     to: &Username,
     facts: &Facts,
     view: &View<'_>,
-) -> Result<Checked, Box<ErrorFrame>> {
+) -> Result<Admission, Box<ErrorFrame>> {
     let mut copies = Vec::with_capacity(message.recipients.len());
     let mut taken = false;
     for recipient in &message.recipients {
@@ -234,14 +221,14 @@ fn check_mailboxes(
         } else {
             match facts.usage.get(&recipient.d) {
                 Some(usage) => is_full(usage, own, view.limits),
-                None => return Ok(Checked::Need(Need::Usage(recipient.d))),
+                None => return Ok(Admission::Need(Need::Usage(recipient.d))),
             }
         };
         taken |= !full && recipient.u == to.as_str();
         copies.push(if full { Copy::Miss } else { Copy::Route });
     }
     if taken {
-        return Ok(Checked::Accept { to: to.clone(), copies });
+        return Ok(Admission::Accept { to: to.clone(), copies });
     }
     Err(refusal(ErrorCode::MailboxFull, "no device of the addressee can take the message: mailbox full", message))
 }

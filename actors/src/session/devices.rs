@@ -1,7 +1,6 @@
 //! What a session does with the list of an account's devices and with their wrap keys: `devices` and `rotate` (protocol
 //! sections 3, 5 and 6).
 
-use bytes::Bytes;
 use sealwire_protocol::frames::{Devices, DevicesAnswer, Done, ErrorFrame, ManifestFrame, Rotate, ServerFrame};
 use sealwire_protocol::signed::{Manifest, ManifestError};
 use sealwire_protocol::spki::Spki;
@@ -169,14 +168,11 @@ async fn extend(
     frame: &ManifestFrame,
     by: By,
 ) -> Result<Changed, ErrorFrame> {
-    let document = Bytes::from(serde_json::to_vec(frame).expect("frames have no failing Serialize"));
-    let dsk =
-        |device: &sealwire_protocol::signed::ManifestDevice| (device.id, Bytes::copy_from_slice(device.dsk.as_bytes()));
     let change = ManifestChange {
         username: account.username.clone(),
         previous: manifest.prev_hash,
-        manifest: ManifestRecord { version: manifest.version, hash, document },
-        devices: manifest.devices.iter().map(dsk).collect(),
+        manifest: ManifestRecord { version: manifest.version, hash, document: login::document(frame) },
+        devices: login::signing_keys(manifest),
         at: node.clock.now().wall,
     };
     // However long it takes: a manifest that is committed after nobody waits for it would send nobody away.
@@ -208,19 +204,12 @@ async fn extend(
 
 async fn replace_wrap(node: &Node, name: &Username, device: DeviceId, rotate: &Rotate) -> Result<(), ErrorFrame> {
     let account = in_time(node, node.store.account(name)).await.map_err(|error| store_unavailable(&error))?;
-    let listed = account.as_ref().and_then(|account| {
-        let device = account.devices.iter().find(|known| known.id == device)?;
-        Some((account, device, Spki::parse(&device.dsk).ok()?))
-    });
-    let Some((account, known, dsk)) = listed else {
+    let listed = account.as_ref().and_then(|account| Some((account, login::listed(account, &device)?)));
+    let Some((account, (known, dsk))) = listed else {
         return Err(ErrorFrame::new(ErrorCode::NotAuthenticated, "this device is not in the account any more"));
     };
     let next = login::next_wrap(account, known, &rotate.wrap, node.clock.now().wall)?;
-    let check = next.check(name, &device, &dsk, &rotate.wrap);
-    if node.verifier.count_good(vec![check]).await.map_err(|_| busy())? == 0 {
-        return Err(key_invalid("the wrap certificate's signature does not hold"));
-    }
-    next.put(node, name, &device).await
+    next.put(node, name, &device, dsk, &rotate.wrap).await
 }
 
 #[cfg(test)]

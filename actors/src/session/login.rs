@@ -9,6 +9,7 @@ use sealwire_protocol::signed::{AuthIn, Manifest, ManifestDevice, Purpose, WrapC
 use sealwire_protocol::spki::Spki;
 use sealwire_protocol::{DeviceId, ErrorCode, Kid, Username};
 use sealwire_store::{Account, Created, Device, ManifestRecord, NewAccount, StoreError, WrapPut, WrapRecord};
+use serde::Serialize;
 use tokio::time::timeout;
 
 use super::greeting::{Channel, Open};
@@ -22,7 +23,7 @@ pub(crate) struct LoggedIn {
     pub(crate) device: DeviceId,
 }
 
-pub(super) fn refuse(code: ErrorCode, text: &str) -> ErrorFrame {
+fn refuse(code: ErrorCode, text: &str) -> ErrorFrame {
     ErrorFrame::new(code, text)
 }
 
@@ -79,11 +80,10 @@ impl Answer<'_> {
 /// Checks a log-in. An unknown name costs the same work as a wrong signature, and is answered alike.
 pub(crate) async fn log_in(node: &Node, channel: &Channel, open: &Open, auth: Auth) -> Result<LoggedIn, ErrorFrame> {
     let username = auth.username.parse::<Username>().ok();
-    let account = match &username {
-        Some(name) => in_time(node, node.roster.find(name)).await.map_err(|error| store_unavailable(&error))?,
-        None => None,
-    };
-    let dsk = account.as_deref().and_then(|account| signing_key(account, &auth.device_id));
+    let account = account_of(node, username.as_ref()).await?;
+    // A device that has no wrap key must link first.
+    let listed = account.as_deref().and_then(|account| listed(account, &auth.device_id));
+    let dsk = listed.filter(|(device, _)| device.wrap.is_some()).map(|(_, dsk)| dsk);
     let known = dsk.is_some();
     let key = dsk.unwrap_or_else(|| node.verifier.stranger());
     let name = username.unwrap_or_else(|| node.nobody.clone());
@@ -94,11 +94,26 @@ pub(crate) async fn log_in(node: &Node, channel: &Channel, open: &Open, auth: Au
     if known && good { Ok(LoggedIn { username: name, device: auth.device_id }) } else { Err(failed()) }
 }
 
-/// The signing key of a device that has a wrap key; one that has none must link first.
-fn signing_key(account: &Account, device: &DeviceId) -> Option<Spki> {
-    let device = account.devices.iter().find(|known| known.id == *device)?;
-    device.wrap.as_ref()?;
-    Spki::parse(&device.dsk).ok()
+/// The account of whoever wants to be let in; an ill-formed name is nobody's.
+async fn account_of(node: &Node, username: Option<&Username>) -> Result<Option<Arc<Account>>, ErrorFrame> {
+    let Some(name) = username else { return Ok(None) };
+    in_time(node, node.roster.find(name)).await.map_err(|error| store_unavailable(&error))
+}
+
+/// A device of an account, with its signing key.
+pub(super) fn listed<'a>(account: &'a Account, id: &DeviceId) -> Option<(&'a Device, Spki)> {
+    let device = account.devices.iter().find(|known| known.id == *id)?;
+    Some((device, Spki::parse(&device.dsk).ok()?))
+}
+
+/// A frame as the store keeps it.
+pub(super) fn document(frame: &impl Serialize) -> Bytes {
+    serde_json::to_vec(frame).expect("frames have no failing Serialize").into()
+}
+
+/// The devices of a manifest as the store keeps them.
+pub(super) fn signing_keys(manifest: &Manifest) -> Vec<(DeviceId, Bytes)> {
+    manifest.devices.iter().map(|device| (device.id, Bytes::copy_from_slice(device.dsk.as_bytes()))).collect()
 }
 
 /// Runs something to its end also when the connection that asked for it goes: what was committed must be followed by what
@@ -128,8 +143,7 @@ pub(super) fn next_wrap(
 ) -> Result<NextWrap, ErrorFrame> {
     let cert = wrap_cert(frame)?;
     let kid = cert.dwk.kid();
-    let document = Bytes::from(serde_json::to_vec(frame).expect("frames have no failing Serialize"));
-    let record = WrapRecord { seq: cert.seq, kid, document };
+    let record = WrapRecord { seq: cert.seq, kid, document: document(frame) };
     let last = device.wrap.as_ref();
     if last.is_some_and(|last| last.seq == cert.seq && last.kid == kid) {
         return Ok(NextWrap { cert, record });
@@ -152,14 +166,20 @@ pub(super) fn kids_in_use(account: &Account) -> HashSet<Kid> {
 }
 
 impl NextWrap {
-    /// The check of the certificate's signature.
-    pub(super) fn check(&self, username: &Username, device: &DeviceId, key: &Spki, frame: &WrapFrame) -> Check {
+    /// Makes it the device's newest one, if the device has signed it.
+    pub(super) async fn put(
+        self,
+        node: &Node,
+        username: &Username,
+        device: &DeviceId,
+        dsk: Spki,
+        frame: &WrapFrame,
+    ) -> Result<(), ErrorFrame> {
         let bytes = self.cert.to_bytes(username, device);
-        Check { key: key.clone(), bytes, signature: frame.signature.0.clone() }
-    }
-
-    /// Makes it the device's newest one. Its signature has been checked.
-    pub(super) async fn put(self, node: &Node, username: &Username, device: &DeviceId) -> Result<(), ErrorFrame> {
+        let check = Check { key: dsk, bytes, signature: frame.signature.0.clone() };
+        if node.verifier.count_good(vec![check]).await.map_err(|_| busy())? == 0 {
+            return Err(key_invalid("the wrap certificate's signature does not hold"));
+        }
         let now = node.clock.now().wall;
         // However long it takes: the roster must not read what was before.
         let put = node.store.put_wrap(device, self.record, now).await;
@@ -180,30 +200,20 @@ impl NextWrap {
 /// signature, after the same work.
 pub(crate) async fn link(node: &Node, channel: &Channel, open: &Open, link: &Link) -> Result<LoggedIn, ErrorFrame> {
     let username = link.username.parse::<Username>().ok();
-    let account = match &username {
-        Some(name) => in_time(node, node.roster.find(name)).await.map_err(|error| store_unavailable(&error))?,
-        None => None,
-    };
-    let listed = account.as_deref().and_then(|account| {
-        let device = account.devices.iter().find(|known| known.id == link.device_id)?;
-        Some((account, device, Spki::parse(&device.dsk).ok()?))
-    });
-    let key = listed.as_ref().map_or_else(|| node.verifier.stranger(), |(_, _, dsk)| dsk.clone());
+    let account = account_of(node, username.as_ref()).await?;
+    let listed = account.as_deref().and_then(|account| Some((account, listed(account, &link.device_id)?)));
+    let key = listed.as_ref().map_or_else(|| node.verifier.stranger(), |(_, (_, dsk))| dsk.clone());
     let name = username.unwrap_or_else(|| node.nobody.clone());
     let answer = Answer { purpose: Purpose::Link, channel, open, client_nonce: &link.client_nonce.0 };
     let bytes = answer.to_bytes(&name, &link.device_id, &key.kid());
-    let auth = Check { key: key.clone(), bytes, signature: link.signature.0.clone() };
-    let good = node.verifier.count_good(vec![auth]).await.map_err(|_| busy())? == 1;
-    let Some((account, device, _)) = listed.filter(|_| good) else { return Err(failed()) };
+    let check = Check { key, bytes, signature: link.signature.0.clone() };
+    let good = node.verifier.count_good(vec![check]).await.map_err(|_| busy())? == 1;
+    let Some((account, (device, dsk))) = listed.filter(|_| good) else { return Err(failed()) };
     let next = next_wrap(account, device, &link.wrap, node.clock.now().wall)?;
     if device.wrap.as_ref().is_some_and(|wrap| wrap.kid != next.record.kid) {
         return Err(key_invalid("this device has been linked with another wrap key; log in with `auth`"));
     }
-    let check = next.check(&name, &device.id, &key, &link.wrap);
-    if node.verifier.count_good(vec![check]).await.map_err(|_| busy())? == 0 {
-        return Err(key_invalid("the wrap certificate's signature does not hold"));
-    }
-    next.put(node, &name, &link.device_id).await?;
+    next.put(node, &name, &link.device_id, dsk, &link.wrap).await?;
     Ok(LoggedIn { username: name, device: link.device_id })
 }
 
@@ -267,7 +277,7 @@ pub(super) fn manifest(frame: &ManifestFrame) -> Result<Manifest, ErrorFrame> {
     })
 }
 
-pub(super) fn wrap_cert(frame: &WrapFrame) -> Result<WrapCert, ErrorFrame> {
+fn wrap_cert(frame: &WrapFrame) -> Result<WrapCert, ErrorFrame> {
     let dwk = Spki::parse(&frame.dwk.0).map_err(key_invalid)?;
     Ok(WrapCert { seq: frame.seq, dwk, not_before: frame.not_before, not_after: frame.not_after })
 }
@@ -328,19 +338,12 @@ async fn check_signatures(
 }
 
 fn new_account(register: &Register, checked: &Checked, hash: [u8; 32], now: u64) -> NewAccount {
-    let json =
-        |value: Result<Vec<u8>, serde_json::Error>| Bytes::from(value.expect("frames have no failing Serialize"));
-    let dsk = |device: &ManifestDevice| (device.id, Bytes::copy_from_slice(device.dsk.as_bytes()));
-    let wrap = WrapRecord {
-        seq: checked.wrap.seq,
-        kid: checked.wrap.dwk.kid(),
-        document: json(serde_json::to_vec(&register.wrap)),
-    };
+    let wrap = WrapRecord { seq: checked.wrap.seq, kid: checked.wrap.dwk.kid(), document: document(&register.wrap) };
     NewAccount {
         username: checked.username.clone(),
         aik: Bytes::copy_from_slice(checked.aik.as_bytes()),
-        manifest: ManifestRecord { version: 1, hash, document: json(serde_json::to_vec(&register.manifest)) },
-        devices: checked.manifest.devices.iter().map(dsk).collect(),
+        manifest: ManifestRecord { version: 1, hash, document: document(&register.manifest) },
+        devices: signing_keys(&checked.manifest),
         wrap: (register.device_id, wrap),
         created_at: now,
     }

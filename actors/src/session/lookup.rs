@@ -1,6 +1,5 @@
 //! What a session does with a look-up of keys.
 
-use bytes::Bytes;
 use sealwire_protocol::base64::Blob;
 use sealwire_protocol::frames::{ErrorFrame, KeyQuery, Keys, ManifestFrame, ServerFrame};
 use sealwire_protocol::{DeviceId, ErrorCode, Username};
@@ -10,7 +9,7 @@ use super::socket::SessionContext;
 use super::{Session, admission, login};
 use crate::node::Node;
 
-/// How many manifests one answer to `keys` holds.
+/// How many manifests one answer to `keys` or `backup` holds; with the largest backup it stays below 1 MiB.
 const MANIFESTS: usize = 50;
 
 impl Session {
@@ -38,20 +37,30 @@ impl Session {
     }
 }
 
+/// The manifests of a chain after a version, oldest first, as many as one answer holds; and whether there are more.
+pub(super) async fn read_links(
+    node: &Node,
+    name: &Username,
+    since: u64,
+) -> Result<(Vec<ManifestFrame>, bool), StoreError> {
+    let mut links = login::in_time(node, node.store.manifests(name, since, MANIFESTS + 1)).await?;
+    let more = links.len() > MANIFESTS;
+    links.truncate(MANIFESTS);
+    let frames: Result<_, _> = links.iter().map(|link| serde_json::from_slice(&link.document)).collect();
+    let frames = frames.map_err(|error| StoreError::Damaged(format!("a manifest cannot be read: {error}")))?;
+    Ok((frames, more))
+}
+
 async fn read_keys(node: &Node, name: &Username, since: u64) -> Result<Option<Keys>, StoreError> {
     let Some(account) = login::in_time(node, node.roster.find(name)).await? else { return Ok(None) };
-    let mut manifests = login::in_time(node, node.store.manifests(name, since, MANIFESTS + 1)).await?;
-    let more = manifests.len() > MANIFESTS;
-    manifests.truncate(MANIFESTS);
-    let read = |bytes: &Bytes| serde_json::from_slice::<ManifestFrame>(bytes);
-    let manifests: Result<Vec<_>, _> = manifests.iter().map(|manifest| read(&manifest.document)).collect();
+    let (manifests, more) = read_links(node, name, since).await?;
     let connected = |device: &DeviceId| node.directory.is_connected(device);
     let now = node.clock.now().wall;
     Ok(Some(Keys {
         id: None,
         username: name.clone(),
         aik: Blob(account.aik.to_vec()),
-        manifests: manifests.map_err(|error| StoreError::Damaged(format!("a manifest cannot be read: {error}")))?,
+        manifests,
         more,
         devices: admission::receiving(&account, now, &connected).filter_map(admission::device_wrap).collect(),
     }))

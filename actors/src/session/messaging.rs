@@ -55,7 +55,7 @@ impl Session {
             let error = ErrorFrame::new(ErrorCode::ServerBusy, "too many messages of this connection are undecided");
             return self.refuse(about(ErrorFrame { retry_after_ms: Some(1_000), ..error }), ctx);
         }
-        match self.admit(message, &mut facts, now.wall) {
+        match self.decide(message, &mut facts, now.wall, admission::admit) {
             Admission::Accept { to, copies } => {
                 if let Err(error) = self.accept(message, &to, &copies, fingerprint, now.wall) {
                     self.refuse(about(error), ctx);
@@ -64,10 +64,6 @@ impl Session {
             Admission::Refuse(error) => self.refuse(about(*error), ctx),
             Admission::Need(need) => self.find_out(need, text.clone(), message, facts, id, ctx),
         }
-    }
-
-    fn admit(&self, message: &Message<'_>, facts: &mut Facts, now: u64) -> Admission {
-        self.decide(message, facts, now, admission::admit)
     }
 
     /// Decides on an envelope by what is at hand.
@@ -98,8 +94,8 @@ impl Session {
         decide(message, facts, &view)
     }
 
-    /// Reads what the decision needs, then decides again.
-    fn find_out(
+    /// Reads what the decision on a message or signal needs, then decides again.
+    pub(super) fn find_out(
         &mut self,
         need: Need,
         text: ByteString,
@@ -120,6 +116,9 @@ impl Session {
         self.look_up(find, ctx, move |session, found, ctx| match (found, ClientFrame::parse(&text)) {
             (Ok(facts), Ok(ClientFrame { request: Request::Message(message), .. })) => {
                 session.message(&text, &message, id, facts, ctx);
+            }
+            (Ok(facts), Ok(ClientFrame { request: Request::Signal(signal), .. })) => {
+                session.signal(&text, &signal, id, facts, ctx);
             }
             (Err(error), _) => {
                 let error = login::store_unavailable(&error);
@@ -218,7 +217,7 @@ async fn usage(node: &Node, device: &DeviceId, from: &Username) -> Result<Usage,
     }
 }
 
-pub(super) async fn find(
+async fn find(
     node: &Node,
     need: Need,
     mut facts: Facts,

@@ -236,9 +236,7 @@ impl Session {
         if takes_signals {
             self.deliver_signals(taken.signals, ctx);
         }
-        if !taken.presence.is_empty() {
-            self.deliver_presence(taken.presence, ctx);
-        }
+        self.tell_presence(taken.presence, ctx);
         if let Some(code) = end {
             self.dismiss(code, ctx);
         }
@@ -361,26 +359,26 @@ impl Session {
         }));
     }
 
-    /// The client has said something after it was told what it missed, so it knows.
-    fn forget_missed(&mut self, ctx: &mut SessionContext) {
+    /// The client has said something after it was told what it missed and what has expired, so it knows.
+    fn forget_told(&mut self, ctx: &mut SessionContext) {
         let node = self.node.clone();
         let Some(session) = self.authenticated() else { return };
-        let expired = std::mem::take(&mut session.told_expired);
-        let device = session.device;
-        if !expired.is_empty() {
-            let (node, count) = (node.clone(), expired.len());
-            let forget = async move {
-                if let Err(error) = login::in_time(&node, node.store.forget_notices(&device, expired)).await {
-                    tracing::warn!(%error, count, "a device will be told again what has expired");
-                }
-            };
-            ctx.spawn(forget.into_actor(self));
+        let (missed, expired) = (session.told_missed.take(), std::mem::take(&mut session.told_expired));
+        if missed.is_none() && expired.is_empty() {
+            return;
         }
-        let Some(session) = self.authenticated() else { return };
-        let Some(count) = session.told_missed.take() else { return };
+        let device = session.device;
         let forget = async move {
-            if let Err(error) = login::in_time(&node, node.store.forget_missed(&device, count)).await {
+            if let Some(count) = missed
+                && let Err(error) = login::in_time(&node, node.store.forget_missed(&device, count)).await
+            {
                 tracing::warn!(%error, "a device will be told again what it has missed");
+            }
+            let count = expired.len();
+            if count > 0
+                && let Err(error) = login::in_time(&node, node.store.forget_notices(&device, expired)).await
+            {
+                tracing::warn!(%error, count, "a device will be told again what has expired");
             }
         };
         ctx.spawn(forget.into_actor(self));

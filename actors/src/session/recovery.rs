@@ -1,27 +1,26 @@
 //! What a session does with `backup` (protocol section 5, "Recovery").
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sealwire_protocol::base64::Blob;
-use sealwire_protocol::frames::{Backup, BackupAnswer, BackupGet, BackupPut, ErrorFrame, ManifestFrame, ServerFrame};
+use sealwire_protocol::frames::{Backup, BackupAnswer, BackupGet, BackupPut, ErrorFrame, ServerFrame};
 use sealwire_protocol::{ErrorCode, Username};
 use sealwire_store::{BackupRecord, StoreError};
 
-use super::Session;
 use super::login::{self, in_time, store_unavailable};
 use super::rates::{MINUTE, Rate};
 use super::socket::SessionContext;
 use super::state::Stage;
+use super::{Session, lookup};
+use crate::address;
 use crate::node::Node;
 
 /// The most that a backup holds, in bytes.
 const LARGEST: usize = 256 * 1024;
-/// How many manifests one answer holds; with the largest backup it stays below 1 MiB.
-const MANIFESTS: usize = 50;
 /// How long the backup before the newest one is given out, in milliseconds.
 const KEPT: u64 = 30 * 24 * 60 * MINUTE;
 /// Of how many addresses and names attempts are counted at a time.
@@ -48,19 +47,11 @@ impl Attempts {
         if counted.len() >= COUNTED {
             counted.retain(|_, rate| !rate.forget(now));
         }
-        let key = (network(address), name);
+        let key = (address::counted(address), name);
         if counted.len() >= COUNTED && !counted.contains_key(&key) {
             return Err(MINUTE);
         }
         counted.entry(key).or_insert_with(|| Rate::new(self.per_hour, 60 * MINUTE)).take(now)
-    }
-}
-
-/// An address, or the /64 of an IPv6 one: whoever has one of these addresses has all.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -126,18 +117,12 @@ async fn read_backup(node: &Node, name: &Username, get: &BackupGet) -> Result<Op
     let now = node.clock.now().wall;
     let Some(backup) = chosen(backups, &get.id.0, now) else { return Ok(None) };
     let Some(account) = account else { return Ok(None) };
-    let since = get.since_version.unwrap_or(0);
-    let mut links = in_time(node, node.store.manifests(name, since, MANIFESTS + 1)).await?;
-    let more = links.len() > MANIFESTS;
-    links.truncate(MANIFESTS);
-    let frames: Result<Vec<ManifestFrame>, _> =
-        links.iter().map(|link| serde_json::from_slice(&link.document)).collect();
-    let frames = frames.map_err(|error| StoreError::Damaged(format!("a manifest cannot be read: {error}")))?;
+    let (manifests, more) = lookup::read_links(node, name, get.since_version.unwrap_or(0)).await?;
     Ok(Some(BackupAnswer {
         id: None,
         data: Some(Blob(backup.data.to_vec())),
         aik: Some(Blob(account.aik.to_vec())),
-        manifests: Some(frames),
+        manifests: Some(manifests),
         more,
     }))
 }

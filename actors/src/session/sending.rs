@@ -204,9 +204,7 @@ impl Sending {
             }
         }
     }
-}
 
-impl Sending {
     /// No device of the addressee has fetched a message in time. What is known to have arrived elsewhere has not expired.
     pub(crate) fn expired(&self, message_id: MessageId) -> Option<Answer> {
         let arrived = matches!(self.sent.get(&message_id), Some((_, Some(Status::Delivered))));

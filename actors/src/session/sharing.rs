@@ -1,11 +1,10 @@
 //! What a session does with `presence`.
 
-use std::collections::HashMap;
-
 use sealwire_protocol::frames::{ErrorFrame, PresenceFrame, PresenceRequest, ServerFrame};
 use sealwire_protocol::{ErrorCode, Username};
 
 use super::socket::SessionContext;
+use super::state::Stage;
 use super::{Session, login};
 
 impl Session {
@@ -41,19 +40,13 @@ impl Session {
         let found: Vec<_> = added.iter().map(|name| (name.clone(), session.watching.add(name))).collect();
         removed.iter().for_each(|name| session.watching.remove(name));
         self.send(&ServerFrame::Presence(PresenceFrame { id, ..PresenceFrame::default() }), ctx);
-        let stays = |(name, _): &(Username, bool)| !removed.contains(name);
-        self.tell_presence(found.into_iter().filter(stays), ctx);
+        self.tell_presence(found, ctx);
     }
 
-    /// Hands on who came or went, as far as it is still wanted.
-    pub(super) fn deliver_presence(&mut self, news: HashMap<Username, bool>, ctx: &mut SessionContext) {
-        let Some(session) = self.authenticated() else { return };
-        let wanted: Vec<_> = news.into_iter().filter(|(name, _)| session.watching.has(name)).collect();
-        self.tell_presence(wanted.into_iter(), ctx);
-    }
-
-    fn tell_presence(&self, news: impl Iterator<Item = (Username, bool)>, ctx: &mut SessionContext) {
-        for (name, online) in news {
+    /// Hands on who is here or not, as far as it is still wanted.
+    pub(super) fn tell_presence(&self, news: impl IntoIterator<Item = (Username, bool)>, ctx: &mut SessionContext) {
+        let Stage::Authenticated(session) = &self.stage else { return };
+        for (name, online) in news.into_iter().filter(|(name, _)| session.watching.has(name)) {
             let frame = PresenceFrame { id: None, username: Some(name), online: Some(online) };
             self.send(&ServerFrame::Presence(frame), ctx);
         }

@@ -2,14 +2,13 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use sealwire_protocol::ErrorCode;
-use sealwire_protocol::frames::{ClientFrame, ErrorFrame, Message, Request, Shared, signal_json};
-use sealwire_store::MailKey;
+use sealwire_protocol::frames::{ErrorFrame, Message, Shared, signal_json};
+use sealwire_protocol::{ErrorCode, Username};
 
-use super::admission::{self, Admission, Facts, Need};
+use super::admission::{self, Admission, Facts};
 use super::socket::SessionContext;
 use super::state::Stage;
-use super::{Session, Signal, login, messaging};
+use super::{Session, Signal};
 
 /// A session whose socket is so many bytes behind is given no signals.
 const BEHIND: usize = 64 * 1024;
@@ -35,44 +34,14 @@ impl Session {
             let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many signals in a minute"));
             return self.rate_limited(error, after, ctx);
         }
-        let decision = self.decide(message, &mut facts, now.wall, admission::admit_signal);
-        match decision {
+        match self.decide(message, &mut facts, now.wall, admission::admit_signal) {
             Admission::Accept { to, .. } => self.pass_on(message, &to),
             Admission::Refuse(error) => self.refuse(about(*error), ctx),
-            Admission::Need(need) => self.find_out_for_signal(need, text.clone(), message, facts, id, ctx),
+            Admission::Need(need) => self.find_out(need, text.clone(), message, facts, id, ctx),
         }
     }
 
-    fn find_out_for_signal(
-        &mut self,
-        need: Need,
-        text: ByteString,
-        message: &Message<'_>,
-        facts: Facts,
-        id: Option<String>,
-        ctx: &mut SessionContext,
-    ) {
-        let Stage::Authenticated(session) = &self.stage else { return };
-        let (node, username, message_id) = (self.node.clone(), session.username.clone(), message.message_id);
-        let key = MailKey { from_device: session.device, message_id };
-        let to = message.to.parse().ok();
-        let find = async move {
-            let found = messaging::find(&node, need, facts, &username, to.as_ref(), key, &[]);
-            login::in_time(&node, found).await
-        };
-        self.look_up(find, ctx, move |session, found, ctx| match (found, ClientFrame::parse(&text)) {
-            (Ok(facts), Ok(ClientFrame { request: Request::Signal(message), .. })) => {
-                session.signal(&text, &message, id, facts, ctx);
-            }
-            (Err(error), _) => {
-                let error = login::store_unavailable(&error);
-                session.refuse(ErrorFrame { id, message_id: Some(message_id), ..error }, ctx);
-            }
-            (Ok(_), _) => tracing::error!("a signal that was read once could not be read again"),
-        });
-    }
-
-    fn pass_on(&self, message: &Message<'_>, to: &sealwire_protocol::Username) {
+    fn pass_on(&self, message: &Message<'_>, to: &Username) {
         let Stage::Authenticated(session) = &self.stage else { return };
         let shared = Bytes::from(Shared::new(message, &session.username, &session.device, to).into_string());
         for (recipient, wrap) in message.recipients.iter().zip(message.wraps()) {
