@@ -61,6 +61,15 @@ impl Owner {
     }
 }
 
+/// Answers a challenge and is refused like somebody whom the server does not know.
+async fn is_turned_away(server: &Server, answer: impl FnOnce(&Value) -> Value) {
+    let mut wire = server.dial().await;
+    let challenge = wire.expect("challenge").await;
+    wire.send_frame(&answer(&challenge)).await;
+    wire.expect_error("auth_failed").await;
+    wire.expect_close(4401).await;
+}
+
 /// The names and ids of an error's `devices`.
 fn stale(error: &Value) -> Vec<(String, Vec<String>)> {
     let lists = error["devices"].as_object().expect("lists of both sides");

@@ -6,7 +6,7 @@ use sealwire_tests::Server;
 use sealwire_tests::stranger::{b64, dummy, dummy_for, now};
 use serde_json::{Value, json};
 
-use crate::{Owner, stale};
+use crate::{Owner, is_turned_away, stale};
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
@@ -87,11 +87,7 @@ async fn a_removed_device_is_out_at_once_and_never_returns() {
     bob2.expect_close(4403).await;
     alice.session.expect_status("delivered", &id).await;
 
-    let mut wire = server.dial().await;
-    let challenge = wire.expect("challenge").await;
-    wire.send_frame(&bob2.who.auth(&challenge)).await;
-    wire.expect_error("auth_failed").await;
-    wire.expect_close(4401).await;
+    is_turned_away(&server, |challenge| bob2.who.auth(challenge)).await;
 
     alice.session.send_message(&dummy_for(&both)).await;
     alice.session.expect_error("stale_devices").await;

@@ -7,7 +7,7 @@ use sealwire_tests::Server;
 use sealwire_tests::stranger::{Wire, b64, dummy_for, now, unb64};
 use serde_json::{Value, json};
 
-use crate::Owner;
+use crate::{Owner, is_turned_away};
 
 fn put(slot: &[u8], side: u8, data: &[u8]) -> Value {
     json!({ "type": "rendezvous", "put": { "slot": b64(slot), "side": side, "data": b64(data) } })
@@ -106,25 +106,17 @@ async fn whoever_is_not_listed_cannot_link() {
     let mut nobody = sealwire_tests::stranger::Identity::new("nobody-here");
     nobody.device = new.device;
     for who in [&stranger, &nobody] {
-        let mut wire = server.dial().await;
-        let challenge = wire.expect("challenge").await;
-        wire.send_frame(&who.link(&challenge)).await;
-        wire.expect_error("auth_failed").await;
-        wire.expect_close(4401).await;
+        is_turned_away(&server, |challenge| who.link(challenge)).await;
     }
     // A log-in's signature links nobody, and one that is not linked cannot log in.
-    for (kind, signed) in [("link", "auth"), ("auth", "auth")] {
-        let mut wire = server.dial().await;
-        let challenge = wire.expect("challenge").await;
-        let mut frame = if signed == "auth" { new.auth(&challenge) } else { new.link(&challenge) };
-        frame["type"] = kind.into();
-        if kind == "link" {
-            frame["wrap"] = new.first_wrap().clone();
-        }
-        wire.send_frame(&frame).await;
-        wire.expect_error("auth_failed").await;
-        wire.expect_close(4401).await;
-    }
+    is_turned_away(&server, |challenge| new.auth(challenge)).await;
+    is_turned_away(&server, |challenge| {
+        let mut frame = new.auth(challenge);
+        frame["type"] = "link".into();
+        frame["wrap"] = new.first_wrap().clone();
+        frame
+    })
+    .await;
     server.link(&new).await;
 }
 
