@@ -1,8 +1,7 @@
 //! The next list of an account's devices, and what a new device checks before it believes what it was handed (protocol
-//! sections 3 and 5). Pure: keys and time come in as arguments.
+//! sections 3 and 5). Keys, time and randomness come in as arguments.
 
-use getrandom::SysRng;
-use rand_core::UnwrapErr;
+use rand_core::CryptoRng;
 use sealwire_e2ee::manifest::{Chain, ChainError, SignedManifest};
 use sealwire_e2ee::{IdentityKey, PrivateKeyError};
 use sealwire_protocol::frames::ManifestFrame;
@@ -82,7 +81,8 @@ pub struct Linked {
 ///
 /// # Errors
 /// [`DevicesError`] when the change breaks a rule, or the key is not the account's.
-pub fn next_manifest(
+pub fn next_manifest<R: CryptoRng + ?Sized>(
+    rng: &mut R,
     chain: &Chain,
     identity: &IdentityKey,
     change: &Change,
@@ -99,7 +99,7 @@ pub fn next_manifest(
         issued_at: now.max(newest.issued_at),
         devices: devices_after(&newest.devices, change, now)?,
     };
-    let signed = identity.sign_manifest(&mut UnwrapErr(SysRng), chain.username(), manifest)?;
+    let signed = identity.sign_manifest(rng, chain.username(), manifest)?;
     // What the server and all others will check: nothing is sent that they would refuse.
     chain.clone().extend(signed.clone())?;
     Ok(signed)

@@ -1,5 +1,7 @@
 //! Changes of an account's devices, and what a lying server or another's device could hand over.
 
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
 use sealwire_e2ee::SigningKey;
 use sealwire_protocol::base64::{Array, Blob};
 
@@ -43,7 +45,7 @@ fn start(identity: &IdentityKey) -> Chain {
 
 fn changed(chain: &Chain, change: &Change) -> Chain {
     let mut next = chain.clone();
-    next.extend(next_manifest(chain, &identity(), change, NOW + 1).unwrap()).unwrap();
+    next.extend(next_manifest(&mut UnwrapErr(SysRng), chain, &identity(), change, NOW + 1).unwrap()).unwrap();
     next
 }
 
@@ -86,7 +88,8 @@ fn devices_come_and_go_and_the_account_ends() {
 #[test]
 fn what_everybody_would_refuse_is_not_signed() {
     let (one, identity) = (start(&identity()), identity());
-    let refused = |chain: &Chain, change| next_manifest(chain, &identity, &change, NOW).unwrap_err();
+    let refused =
+        |chain: &Chain, change| next_manifest(&mut UnwrapErr(SysRng), chain, &identity, &change, NOW).unwrap_err();
     assert_eq!(refused(&one, Change::Remove(vec![id(1)])), DevicesError::LastDevice);
     assert_eq!(refused(&one, Change::Remove(vec![id(9)])), DevicesError::NotListed);
     assert_eq!(refused(&one, Change::Add(id(1), dsk(2))), DevicesError::Rule(ManifestError::Unsorted));
@@ -96,13 +99,13 @@ fn what_everybody_would_refuse_is_not_signed() {
     assert_eq!(returns, DevicesError::Chain(ChainError::Rule(ManifestError::DeviceReturned)));
     let full = (2..=10).fold(one, |chain, n| changed(&chain, &Change::Add(id(n), dsk(2))));
     assert_eq!(refused(&full, Change::Add(id(11), dsk(2))), DevicesError::Rule(ManifestError::TooManyDevices));
-    let other = next_manifest(&full, &stranger(), &Change::Leave, NOW).unwrap_err();
+    let other = next_manifest(&mut UnwrapErr(SysRng), &full, &stranger(), &Change::Leave, NOW).unwrap_err();
     assert_eq!(other, DevicesError::OtherIdentity);
 }
 
 #[test]
 fn a_clock_that_went_back_does_not_take_the_chain_with_it() {
-    let signed = next_manifest(&start(&identity()), &identity(), &Change::Leave, 5).unwrap();
+    let signed = next_manifest(&mut UnwrapErr(SysRng), &start(&identity()), &identity(), &Change::Leave, 5).unwrap();
     assert_eq!(signed.manifest.issued_at, NOW);
 }
 
