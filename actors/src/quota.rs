@@ -12,6 +12,9 @@ use crate::session::rates::{MINUTE, Rate};
 use crate::settings::Limits;
 
 const DAY: u64 = 24 * 60 * MINUTE;
+/// How many sides of linking slots an account may fill in [`SIDES_PERIOD`]: as many as it has devices.
+const SIDES: u32 = 10;
+const SIDES_PERIOD: u64 = 10 * MINUTE;
 
 /// One user's share, held by each of the user's sessions.
 pub(crate) type UserQuota = Arc<Mutex<Quota>>;
@@ -20,6 +23,7 @@ pub(crate) type UserQuota = Arc<Mutex<Quota>>;
 #[derive(Debug)]
 pub(crate) struct Quota {
     messages: Rate,
+    sides: Rate,
     names: HashSet<Username>,
     names_since: u64,
     names_per_day: usize,
@@ -28,7 +32,8 @@ pub(crate) struct Quota {
 impl Quota {
     fn new(limits: &Limits) -> Self {
         let messages = Rate::new(limits.messages_per_minute, MINUTE);
-        Self { messages, names: HashSet::new(), names_since: 0, names_per_day: limits.names_per_day }
+        let sides = Rate::new(SIDES, SIDES_PERIOD);
+        Self { messages, sides, names: HashSet::new(), names_since: 0, names_per_day: limits.names_per_day }
     }
 
     /// Counts a message.
@@ -37,6 +42,14 @@ impl Quota {
     /// Milliseconds until one would be taken.
     pub(crate) fn message(&mut self, now: Now) -> Result<(), u64> {
         self.messages.take(now.mono)
+    }
+
+    /// Counts a side of a linking slot.
+    ///
+    /// # Errors
+    /// Milliseconds until one would be taken.
+    pub(crate) fn side(&mut self, now: Now) -> Result<(), u64> {
+        self.sides.take(now.mono)
     }
 
     /// Counts the look-up of a name; one that was looked up before costs nothing.
@@ -66,7 +79,7 @@ impl Quota {
 
     fn is_unused(&mut self, now: Now) -> bool {
         self.forget_names(now);
-        self.messages.forget(now.mono) && self.names.is_empty()
+        self.messages.forget(now.mono) && self.sides.forget(now.mono) && self.names.is_empty()
     }
 }
 

@@ -165,8 +165,7 @@ async fn an_answer_that_comes_too_late_is_told_so() {
     let challenge = wire.expect("challenge").await;
     // The round trip lies between the challenge and the answer; it is made to take longer than that.
     let auth = alice.auth(&challenge);
-    wire.send_frame(&json!({ "type": "challenge" })).await;
-    wire.expect("challenge").await;
+    wire.ask(&json!({ "type": "rendezvous", "take": { "slot": b64([0; 16]), "side": 2 } })).await;
     wire.send_frame(&auth).await;
     wire.expect_error("auth_timeout").await;
     wire.expect_close(4401).await;

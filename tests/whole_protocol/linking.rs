@@ -137,3 +137,19 @@ async fn a_link_whose_answer_was_lost_is_answered_again_and_another_key_is_not_t
     wire.expect_error("key_invalid").await;
     server.log_in(&new).await;
 }
+
+#[tokio::test]
+async fn a_connection_leaves_one_side_before_its_log_in_and_an_account_ten() {
+    let server = Server::start().await;
+    let mut alice = server.register("alice").await;
+    let mut wire = server.dial().await;
+    wire.expect("challenge").await;
+    assert_eq!(wire.ask(&put(&[1; 16], 1, b"x")).await["type"], "rendezvous");
+    refused(&mut wire, &put(&[2; 16], 1, b"x"), "limit_exceeded").await;
+    assert_eq!(wire.ask(&take(&[1; 16], 2)).await["type"], "rendezvous");
+    for slot in 0..10 {
+        assert_eq!(alice.ask(&put(&[slot; 16], 2, b"y")).await["type"], "rendezvous");
+    }
+    refused(&mut alice, &put(&[10; 16], 2, b"y"), "limit_exceeded").await;
+    assert_eq!(alice.ask(&take(&[1; 16], 1)).await["type"], "rendezvous");
+}

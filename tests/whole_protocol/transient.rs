@@ -1,7 +1,7 @@
 //! What does not stay: signals, which are never stored, and mail that nobody fetches in time.
 
 use sealwire_tests::Server;
-use sealwire_tests::stranger::{dummy, dummy_for};
+use sealwire_tests::stranger::{dummy, dummy_for, dummy_of};
 use serde_json::{Value, json};
 
 use crate::Owner;
@@ -40,6 +40,24 @@ async fn a_signal_for_other_devices_than_there_are_is_told_the_lists() {
     bob.with_second(&server).await;
     alice.session.send_frame(&signal(dummy(&bob.session.who))).await;
     assert!(alice.session.expect_error("stale_devices").await["devices"]["bob"].is_array());
+}
+
+#[tokio::test]
+async fn a_signal_that_would_not_fit_a_frame_on_its_way_out_is_refused() {
+    const FRAME: usize = 1024 * 1024;
+    let server = Server::start().await;
+    let (mut alice, mut bob) = (Owner::register(&server, "alice").await, Owner::register(&server, "bob").await);
+    let of = |bytes| signal(dummy_of(&bob.session.who, bytes));
+    let fitting = (FRAME - (of(3).to_string().len() - 4)) / 4 * 3;
+    let (large, smaller) = (of(fitting), of(fitting - 300));
+    assert!(large.to_string().len() <= FRAME);
+    bob.session.expect("queue").await;
+    alice.session.send_frame(&large).await;
+    assert_eq!(alice.session.expect_error("too_large").await["messageId"], large["messageId"]);
+    alice.session.send_frame(&smaller).await;
+    let got = bob.session.expect("signal").await;
+    assert_eq!(got["messageId"], smaller["messageId"]);
+    assert!(got.to_string().len() <= FRAME);
 }
 
 #[tokio::test]

@@ -68,12 +68,14 @@ pub(crate) struct Greeting {
     life: Duration,
     /// A new device is being linked: there is more time, and more is said.
     linking: bool,
+    /// It has left something for an old one.
+    filled: bool,
 }
 
 impl Greeting {
     /// A connection that has just been made.
     pub(crate) fn new(most_frames: u32, life: Duration) -> Self {
-        Self { open: None, challenges: 0, frames: 0, most_frames, life, linking: false }
+        Self { open: None, challenges: 0, frames: 0, most_frames, life, linking: false, filled: false }
     }
 
     /// Counts a frame.
@@ -88,15 +90,22 @@ impl Greeting {
         !std::mem::replace(&mut self.linking, true)
     }
 
+    /// The device has left something under its code. A connection does so once: it has one device, and the room for all is
+    /// bounded. False when it has before.
+    pub(crate) fn fills(&mut self) -> bool {
+        !std::mem::replace(&mut self.filled, true)
+    }
+
     /// Whether a new device is being linked.
     pub(crate) fn is_linking(&self) -> bool {
         self.linking
     }
 
-    /// The open challenge, or a fresh one with this nonce.
-    pub(crate) fn challenge(&mut self, nonce: [u8; 32], now: Now) -> Result<Open, TooMuch> {
-        let expired = |open: &Open| open.age(now) >= millis(self.life);
-        if let Some(open) = self.open.as_ref().filter(|open| !expired(open)) {
+    /// The open challenge, or a fresh one with this nonce. Whoever asks is about to answer: one that has used up half of
+    /// the `limit` on an answer is replaced, so that there is time left.
+    pub(crate) fn challenge(&mut self, nonce: [u8; 32], now: Now, limit: Duration) -> Result<Open, TooMuch> {
+        let is_young = |open: &&Open| open.age(now) < millis(limit.min(self.life)) / 2;
+        if let Some(open) = self.open.as_ref().filter(is_young) {
             return Ok(open.clone());
         }
         self.fresh(nonce, now)
@@ -137,20 +146,28 @@ mod tests {
     #[test]
     fn a_challenge_is_good_for_one_answer() {
         let mut greeting = Greeting::new(4, LIFE);
-        let first = greeting.challenge([1; 32], at(0)).unwrap();
-        assert_eq!(greeting.challenge([2; 32], at(1)), Ok(first.clone()));
-        assert_eq!(greeting.answer(at(2), LOG_IN), Ok(first));
-        assert_eq!(greeting.answer(at(3), LOG_IN), Err(ErrorCode::AuthFailed));
-        assert_eq!(greeting.challenge([3; 32], at(4)).map(|open| open.nonce), Ok([3; 32]));
+        let first = greeting.challenge([1; 32], at(0), LOG_IN).unwrap();
+        assert_eq!(greeting.challenge([2; 32], at(4_999), LOG_IN), Ok(first.clone()));
+        assert_eq!(greeting.answer(at(5_002), LOG_IN), Ok(first));
+        assert_eq!(greeting.answer(at(5_003), LOG_IN), Err(ErrorCode::AuthFailed));
+        assert_eq!(greeting.challenge([3; 32], at(5_004), LOG_IN).map(|open| open.nonce), Ok([3; 32]));
     }
 
     #[test]
     fn a_late_answer_is_told_so() {
         let mut greeting = Greeting::new(4, LIFE);
-        greeting.challenge([1; 32], at(0)).unwrap();
+        greeting.challenge([1; 32], at(0), LOG_IN).unwrap();
         assert_eq!(greeting.answer(at(10_000), LOG_IN), Err(ErrorCode::AuthTimeout));
-        greeting.challenge([2; 32], at(10_000)).unwrap();
+        greeting.challenge([2; 32], at(10_000), LOG_IN).unwrap();
         assert!(greeting.answer(at(39_999), LIFE).is_ok());
+    }
+
+    #[test]
+    fn a_challenge_that_is_asked_for_leaves_time_to_answer_it() {
+        let mut greeting = Greeting::new(4, LIFE);
+        greeting.challenge([1; 32], at(0), LOG_IN).unwrap();
+        assert_eq!(greeting.challenge([2; 32], at(5_000), LOG_IN).map(|open| open.nonce), Ok([2; 32]));
+        assert!(greeting.answer(at(14_999), LOG_IN).is_ok());
     }
 
     #[test]

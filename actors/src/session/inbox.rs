@@ -22,6 +22,8 @@ use crate::presence::Gone;
 const PARCELS: usize = 1_024;
 /// How many signals wait for a session; more are dropped, as a signal may be.
 const SIGNALS: usize = 64;
+/// The same in bytes; one is taken however large it is.
+const SIGNAL_BYTES: usize = 256 * 1024;
 
 /// A copy on its way to a device's session.
 #[derive(Debug, Clone)]
@@ -127,6 +129,13 @@ pub(crate) struct Signal {
     pub(crate) wrap: String,
 }
 
+impl Signal {
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        self.shared.len() + self.wrap.len()
+    }
+}
+
 /// The shared side of a session.
 pub(crate) struct Inbox {
     room: usize,
@@ -208,7 +217,10 @@ impl Inbox {
     /// Leaves a signal, if there is room.
     pub(crate) fn signal(&self, signal: Signal) {
         let mut waiting = self.waiting.lock();
-        if !waiting.closed && waiting.taken.signals.len() < SIGNALS {
+        let signals = &waiting.taken.signals;
+        let bytes = signals.iter().map(Signal::size).sum::<usize>() + signal.size();
+        let room = signals.is_empty() || (signals.len() < SIGNALS && bytes <= SIGNAL_BYTES);
+        if !waiting.closed && room {
             waiting.taken.signals.push(signal);
             self.wake(waiting);
         }
@@ -282,5 +294,18 @@ mod tests {
         assert_eq!(inbox.close().parcels.len(), 1);
         assert_eq!(inbox.offer(parcel(2)), Offer::Closed);
         assert!(inbox.take().parcels.is_empty());
+    }
+
+    #[test]
+    fn signals_that_wait_are_bounded_in_number_and_in_bytes() {
+        let waiting = |count: usize, size: usize| {
+            let inbox = Inbox::new();
+            let signal = Signal { shared: vec![b's'; size].into(), wrap: String::new() };
+            (0..count).for_each(|_| inbox.signal(signal.clone()));
+            inbox.take().signals.len()
+        };
+        assert_eq!(waiting(SIGNALS + 1, 10), SIGNALS);
+        assert_eq!(waiting(10, 100 * 1024), 2);
+        assert_eq!(waiting(2, 1024 * 1024), 1);
     }
 }

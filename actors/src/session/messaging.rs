@@ -18,6 +18,7 @@ use super::socket::SessionContext;
 use super::state::Stage;
 use crate::node::Node;
 use crate::router::Routed;
+use crate::settings::Limits;
 use crate::spool::Miss;
 
 impl Session {
@@ -140,13 +141,7 @@ impl Session {
         let (node, inbox) = (self.node.clone(), self.inbox.clone());
         let Stage::Authenticated(session) = &mut self.stage else { return Ok(()) };
         let shared = Bytes::from(Shared::new(message, &session.username, &session.device, to).into_string());
-        let longest = message.wraps().map(|wrap| wrap.as_str().len()).max().unwrap_or_default();
-        if Delivery::max_len(longest, shared.len()) > node.settings.limits.frame_bytes {
-            return Err(ErrorFrame::new(
-                ErrorCode::TooLarge,
-                "the message would exceed a frame on its way to the device",
-            ));
-        }
+        check_length(message, &shared, &node.settings.limits)?;
         let mut plan = Vec::with_capacity(copies.len());
         for ((recipient, wrap), copy) in message.recipients.iter().zip(message.wraps()).zip(copies) {
             let own = recipient.u == session.username.as_str();
@@ -187,6 +182,16 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// A frame that a device could not read would cost it its connection.
+pub(super) fn check_length(message: &Message<'_>, shared: &[u8], limits: &Limits) -> Result<(), ErrorFrame> {
+    let longest = message.wraps().map(|wrap| wrap.as_str().len()).max().unwrap_or_default();
+    if Delivery::max_len(longest, shared.len()) <= limits.frame_bytes {
+        return Ok(());
+    }
+    let text = "the message would exceed a frame on its way to the device";
+    Err(ErrorFrame::new(ErrorCode::TooLarge, text))
 }
 
 /// Tells a message from another one under the same id: a chain of hashes, each part seeded by those before it.

@@ -48,8 +48,10 @@ impl Attempts {
             counted.retain(|_, rate| !rate.forget(now));
         }
         let key = (address::counted(address), name);
+        // Whoever fills the table must not keep others from their backups. Forgetting costs little: nobody guesses a
+        // code of 150 bits, counted or not.
         if counted.len() >= COUNTED && !counted.contains_key(&key) {
-            return Err(MINUTE);
+            counted.clear();
         }
         counted.entry(key).or_insert_with(|| Rate::new(self.per_hour, 60 * MINUTE)).take(now)
     }
@@ -167,5 +169,15 @@ mod tests {
         assert_eq!(attempts.take(here, bob, 5), Ok(()));
         assert_eq!(attempts.take("192.0.2.1".parse().unwrap(), alice.clone(), 5), Ok(()));
         assert_eq!(attempts.take(here, alice, 60 * MINUTE), Ok(()));
+    }
+
+    #[test]
+    fn whoever_asks_for_many_names_keeps_nobody_else_out() {
+        let attempts = Attempts::new(5);
+        let here: IpAddr = "192.0.2.1".parse().unwrap();
+        for n in 0..COUNTED {
+            assert_eq!(attempts.take(here, format!("name{n}").parse().unwrap(), 0), Ok(()));
+        }
+        assert_eq!(attempts.take("198.51.100.7".parse().unwrap(), "alice".parse().unwrap(), 1), Ok(()));
     }
 }

@@ -42,6 +42,8 @@ enum Refused {
     Filled,
     TooLarge,
     TooMany,
+    /// This connection, or this account, has filled its share.
+    TooOften,
 }
 
 impl Slots {
@@ -50,7 +52,8 @@ impl Slots {
         Self { sides: HashMap::new(), most, life: millis(life) }
     }
 
-    fn put(&mut self, place: Place, data: Vec<u8>, now: u64) -> Result<(), Refused> {
+    /// Fills a side, if `may` says so; it is asked when nothing else speaks against it.
+    fn put(&mut self, place: Place, data: Vec<u8>, now: u64, may: impl FnOnce() -> bool) -> Result<(), Refused> {
         if data.len() > SIDE {
             return Err(Refused::TooLarge);
         }
@@ -60,6 +63,9 @@ impl Slots {
         }
         if self.sides.len() >= self.most {
             return Err(Refused::TooMany);
+        }
+        if !may() {
+            return Err(Refused::TooOften);
         }
         self.sides.insert(place, Side { data, ends: now + self.life });
         Ok(())
@@ -111,12 +117,20 @@ impl Session {
         }
     }
 
-    fn meet(&self, action: Action) -> Result<Option<Vec<u8>>, ErrorFrame> {
-        let now = self.now().mono;
+    fn meet(&mut self, action: Action) -> Result<Option<Vec<u8>>, ErrorFrame> {
+        let now = self.now();
         let mut slots = self.node.slots.lock();
         match action {
-            Action::Take(place) => Ok(slots.take(place, now)),
-            Action::Put(place, data) => slots.put(place, data, now).map(|()| None).map_err(explain),
+            Action::Take(place) => Ok(slots.take(place, now.mono)),
+            Action::Put(place, data) => {
+                // The room is everybody's: without a share of it one address would keep all others from linking.
+                let may = || match &mut self.stage {
+                    Stage::Greeting(greeting) => greeting.fills(),
+                    Stage::Authenticated(session) => session.quota.lock().side(now).is_ok(),
+                    Stage::Closing => false,
+                };
+                slots.put(place, data, now.mono, may).map(|()| None).map_err(explain)
+            }
         }
     }
 }
@@ -125,6 +139,10 @@ fn explain(refused: Refused) -> ErrorFrame {
     match refused {
         Refused::Filled => ErrorFrame::new(ErrorCode::BadRequest, "this side is filled already; make a new code"),
         Refused::TooLarge => ErrorFrame::new(ErrorCode::TooLarge, "a side of a slot holds at most 65536 bytes"),
+        Refused::TooOften => {
+            let text = "before the log-in a connection leaves one side, after it an account ten in ten minutes";
+            ErrorFrame::new(ErrorCode::LimitExceeded, text)
+        }
         Refused::TooMany => {
             let error = ErrorFrame::new(ErrorCode::ServerBusy, "too many devices are being linked; try again later");
             ErrorFrame { retry_after_ms: Some(60_000), ..error }
@@ -145,21 +163,36 @@ mod tests {
         let mut slots = Slots::new(10, LIFE);
         let place = ([1; 16], 1);
         assert_eq!(slots.take(place, 0), None);
-        assert_eq!(slots.put(place, vec![7], 0), Ok(()));
-        assert_eq!(slots.put(place, vec![8], 1), Err(Refused::Filled));
+        assert_eq!(slots.put(place, vec![7], 0, || true), Ok(()));
+        assert_eq!(slots.put(place, vec![8], 1, || true), Err(Refused::Filled));
         assert_eq!((slots.take(place, 2), slots.take(place, 599_999)), (Some(vec![7]), Some(vec![7])));
         assert_eq!((slots.take(([1; 16], 2), 2), slots.take(place, 600_000)), (None, None));
-        assert_eq!(slots.put(place, vec![9], 600_000), Ok(()));
+        assert_eq!(slots.put(place, vec![9], 600_000, || true), Ok(()));
     }
 
     #[test]
     fn sides_are_bounded_in_number_and_size() {
         let mut slots = Slots::new(2, LIFE);
-        assert_eq!(slots.put(([0; 16], 1), vec![0; SIDE + 1], 0), Err(Refused::TooLarge));
-        assert_eq!(slots.put(([1; 16], 1), vec![0; SIDE], 0), Ok(()));
-        assert_eq!(slots.put(([2; 16], 1), vec![], 1), Ok(()));
-        assert_eq!(slots.put(([3; 16], 1), vec![], 2), Err(Refused::TooMany));
-        assert_eq!(slots.put(([3; 16], 1), vec![], 600_000), Ok(()));
+        assert_eq!(slots.put(([0; 16], 1), vec![0; SIDE + 1], 0, || true), Err(Refused::TooLarge));
+        assert_eq!(slots.put(([1; 16], 1), vec![0; SIDE], 0, || true), Ok(()));
+        assert_eq!(slots.put(([2; 16], 1), vec![], 1, || true), Ok(()));
+        assert_eq!(slots.put(([3; 16], 1), vec![], 2, || true), Err(Refused::TooMany));
+        assert_eq!(slots.put(([3; 16], 1), vec![], 600_000, || true), Ok(()));
+    }
+
+    #[test]
+    fn a_share_is_used_by_what_is_kept_only() {
+        let mut slots = Slots::new(10, LIFE);
+        let asked = std::cell::Cell::new(0);
+        let mut put = |slot: u8, size: usize, may: bool| {
+            slots.put(([slot; 16], 1), vec![0; size], 0, || {
+                asked.set(asked.get() + 1);
+                may
+            })
+        };
+        assert_eq!(put(1, SIDE + 1, true), Err(Refused::TooLarge));
+        assert_eq!((put(1, 1, true), put(1, 1, true)), (Ok(()), Err(Refused::Filled)));
+        assert_eq!((put(2, 1, false), asked.get()), (Err(Refused::TooOften), 2));
     }
 
     #[test]

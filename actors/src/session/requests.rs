@@ -182,9 +182,10 @@ impl Session {
     // Challenges, registration, log-in.
 
     fn challenge(&mut self, id: Option<String>, ctx: &mut SessionContext) {
-        let (now, life) = (self.now(), self.node.settings.timing.greeting);
+        let (now, timing) = (self.now(), &self.node.settings.timing);
+        let (life, log_in) = (timing.greeting, timing.log_in);
         let open = match &mut self.stage {
-            Stage::Greeting(greeting) => greeting.challenge(crate::random(), now),
+            Stage::Greeting(greeting) => greeting.challenge(crate::random(), now, log_in),
             Stage::Authenticated(session) => Ok(session.life.challenge(crate::random(), now, life)),
             Stage::Closing => return,
         };

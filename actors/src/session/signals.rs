@@ -8,7 +8,7 @@ use sealwire_protocol::{ErrorCode, Username};
 use super::admission::{self, Admission, Facts};
 use super::socket::SessionContext;
 use super::state::Stage;
-use super::{Session, Signal};
+use super::{Session, Signal, messaging};
 
 /// A session whose socket is so many bytes behind is given no signals.
 const BEHIND: usize = 64 * 1024;
@@ -35,20 +35,26 @@ impl Session {
             return self.rate_limited(error, after, ctx);
         }
         match self.decide(message, &mut facts, now.wall, admission::admit_signal) {
-            Admission::Accept { to, .. } => self.pass_on(message, &to),
+            Admission::Accept { to, .. } => {
+                if let Err(error) = self.pass_on(message, &to) {
+                    self.refuse(about(error), ctx);
+                }
+            }
             Admission::Refuse(error) => self.refuse(about(*error), ctx),
             Admission::Need(need) => self.find_out(need, text.clone(), message, facts, id, ctx),
         }
     }
 
-    fn pass_on(&self, message: &Message<'_>, to: &Username) {
-        let Stage::Authenticated(session) = &self.stage else { return };
+    fn pass_on(&self, message: &Message<'_>, to: &Username) -> Result<(), ErrorFrame> {
+        let Stage::Authenticated(session) = &self.stage else { return Ok(()) };
         let shared = Bytes::from(Shared::new(message, &session.username, &session.device, to).into_string());
+        messaging::check_length(message, &shared, &self.node.settings.limits)?;
         for (recipient, wrap) in message.recipients.iter().zip(message.wraps()) {
             if let Some(inbox) = self.node.directory.find(&recipient.d) {
                 inbox.signal(Signal { shared: shared.clone(), wrap: wrap.as_str().to_owned() });
             }
         }
+        Ok(())
     }
 
     /// Hands signals to the device. One that does not read gets none: they would be old when it does.
@@ -56,10 +62,13 @@ impl Session {
         if self.is_closing() {
             return;
         }
+        // What is written here reaches the socket after the turn, so it is counted on the way.
+        let mut behind = self.socket.backlog();
         for signal in signals {
-            if self.socket.backlog() > BEHIND {
+            if behind > BEHIND {
                 return;
             }
+            behind += signal.size();
             if let Ok(shared) = std::str::from_utf8(&signal.shared) {
                 ctx.text(signal_json(&signal.wrap, shared));
             }
