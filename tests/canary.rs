@@ -11,9 +11,8 @@ mod secrets;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use sealwire_client::Profile;
-use sealwire_tests::Server;
 use sealwire_tests::server::{NO_LIMITS, binary};
+use sealwire_tests::{Server, profiles};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -38,17 +37,20 @@ fn words_of(text: &str) -> impl Iterator<Item = &str> {
 struct Person {
     name: &'static str,
     profile: PathBuf,
+    passphrase_file: PathBuf,
     server: String,
 }
 
 impl Person {
     fn new(name: &'static str, server: &Server, home: &Path) -> Self {
-        Self { name, profile: home.join(name), server: server.origin() }
+        let passphrase_file = profiles::passphrase_file(home);
+        Self { name, profile: home.join(name), passphrase_file, server: server.origin() }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("sealwire-chat"));
         command.args(["--server", &self.server, "--profile"]).arg(&self.profile).args(arguments);
+        command.env("SEALWIRE_PASSPHRASE_FILE", &self.passphrase_file);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
@@ -69,9 +71,9 @@ impl Person {
 
     /// The secrets of its private keys. No command may be running on the profile.
     fn keys(&self) -> Vec<Secret> {
-        let keys = Profile::open(&self.profile).expect("the profile opens").keys().expect("it has keys");
-        let pkcs8 =
-            [("identity", keys.aik.to_pkcs8()), ("signing", keys.dsk.to_pkcs8()), ("wrap", keys.dwk.to_pkcs8())];
+        let keys = profiles::open(&self.profile).keys().expect("it has keys");
+        let aik = keys.aik.as_ref().expect("the account's first device has its identity key");
+        let pkcs8 = [("identity", aik.to_pkcs8()), ("signing", keys.dsk.to_pkcs8()), ("wrap", keys.dwk.to_pkcs8())];
         pkcs8.iter().flat_map(|(key, pkcs8)| secrets::of_key(&format!("{}'s {key} key", self.name), pkcs8)).collect()
     }
 }

@@ -1,8 +1,10 @@
 //! `sealwire-chat` as a person or a script uses it: the README's first conversation, its exit codes, and a long backlog.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
 
 use sealwire_tests::Server;
+use sealwire_tests::profiles::{self, passphrase_file};
 use sealwire_tests::server::{NO_LIMITS, binary};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -29,6 +31,7 @@ impl Terminal {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("sealwire-chat"));
         command.arg("--server").arg(&self.server).args(arguments).current_dir(self.home.path());
+        command.env("SEALWIRE_PASSPHRASE_FILE", passphrase_file(self.home.path()));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
@@ -179,4 +182,40 @@ async fn a_message_cannot_give_orders_to_a_terminal() {
     let heard = terminal.chat("bob", &["listen", "--count", "1", "--timeout", "60"]).await;
     assert!(heard.contains("gone"), "{heard:?}");
     assert!(!heard.chars().any(|c| c.is_control() || c == '\u{202e}'), "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_profile_opens_with_its_passphrase_only() {
+    let home = TempDir::new().expect("a directory");
+    let profile = home.path().join("alice");
+    drop(profiles::open(&profile));
+    let run = async |file: Option<&str>| {
+        let mut command = Command::new(binary("sealwire-chat"));
+        command.arg("--profile").arg(&profile).arg("whoami").current_dir(home.path());
+        // No keyring, and no terminal to ask on.
+        command.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere").env_remove("SEALWIRE_PASSPHRASE_FILE");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(file.map(|file| format!("--passphrase-file={file}")));
+        let output = command.output().await.expect("sealwire-chat runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let right = passphrase_file(home.path());
+    let others = home.path().join("others");
+    std::fs::write(&others, "another passphrase\n").expect("a file can be written");
+    let mode = |mode| std::fs::set_permissions(&others, PermissionsExt::from_mode(mode)).expect("a mode can be set");
+
+    mode(0o644);
+    for (file, words) in
+        [(None, "--passphrase-file"), (Some("others"), "chmod"), (Some("nowhere"), "nowhere"), (Some("."), "cannot")]
+    {
+        let (code, said) = run(file).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    mode(0o600);
+    let (code, said) = run(Some("others")).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("passphrase is wrong"), "{said}");
+    let (_, said) = run(right.to_str()).await;
+    assert!(said.contains("no account yet"), "it was opened: {said}");
 }

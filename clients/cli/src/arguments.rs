@@ -30,6 +30,11 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, env = "SEALWIRE_PROFILE", value_name = "DIR")]
     pub(crate) profile: Option<PathBuf>,
 
+    /// A file whose first line is the profile's passphrase; nobody else may be able to read it. Without one, the system's
+    /// keyring is used where there is one, else the passphrase is asked for.
+    #[arg(long, global = true, env = "SEALWIRE_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
     /// For scripts: one JSON object per line on standard output. More fields may come; none changes its meaning.
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod profile;
 mod terminal;
+mod unlock;
 
 use std::process::ExitCode;
 

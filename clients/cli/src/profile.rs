@@ -8,6 +8,7 @@ use sealwire_client::{Client, Events, Profile, Server};
 
 use crate::arguments::Arguments;
 use crate::exit::{Code, Failure};
+use crate::unlock::Person;
 
 /// The profile that is meant: by option or variable, else `$XDG_DATA_HOME/sealwire/default`, else
 /// `~/.local/share/sealwire/default`.
@@ -23,7 +24,7 @@ fn directory(arguments: &Arguments) -> Result<PathBuf, Failure> {
 
 /// Opens the profile, and makes it where there is none.
 pub(crate) fn open(arguments: &Arguments) -> Result<Profile, Failure> {
-    Ok(Profile::open(&directory(arguments)?)?)
+    Ok(Profile::open(&directory(arguments)?, &mut Person::of(arguments))?)
 }
 
 /// Opens the profile of somebody who is registered; makes none.
@@ -34,7 +35,7 @@ pub(crate) fn open_registered(arguments: &Arguments) -> Result<Profile, Failure>
         let text = format!("there is no profile in {}", directory.display());
         return Err(Failure::failed(text).and(advice));
     }
-    let profile = Profile::open(&directory)?;
+    let profile = Profile::open(&directory, &mut Person::of(arguments))?;
     match profile.account() {
         Ok(_) => Ok(profile),
         Err(error @ ProfileError::NoAccount) => Err(Failure::from(error).and(advice)),

@@ -113,7 +113,7 @@ async fn make_keys(progress: &mut impl FnMut(Progress)) -> Result<DeviceKeys, Er
         dwk.inspect(|key| count(key.is_ok())),
     );
     let stopped = |_| Error::Stopped;
-    Ok(DeviceKeys { aik: aik.map_err(stopped)?, dsk: dsk.map_err(stopped)?, dwk: dwk.map_err(stopped)? })
+    Ok(DeviceKeys { aik: Some(aik.map_err(stopped)?), dsk: dsk.map_err(stopped)?, dwk: dwk.map_err(stopped)? })
 }
 
 fn store_keys(profile: &mut Profile, keys: &DeviceKeys) -> Result<(), Error> {
@@ -132,6 +132,9 @@ async fn register_stored(
 ) -> Result<(), Error> {
     let device = profile.device()?.expect("keys were stored before");
     let keys = profile.keys()?;
+    if keys.aik.is_none() {
+        return Err(ProfileError::Keys("there is no aik".to_owned()).into());
+    }
     let deadline = Instant::now() + patience;
     let mut backoff = Backoff::default();
     loop {
@@ -199,7 +202,7 @@ fn pin_oneself(profile: &mut Profile, device: &DeviceId, keys: &DeviceKeys, new:
     let own = Keys {
         id: None,
         username: new.username.clone(),
-        aik: Blob(keys.aik.public().as_bytes().to_vec()),
+        aik: Blob(identity(keys).public().as_bytes().to_vec()),
         manifests: vec![new.manifest],
         more: false,
         devices: vec![DeviceWrap { id: *device, wrap: new.wrap.clone() }],
@@ -236,12 +239,17 @@ async fn answer(connection: &mut Connection, deadline: Instant) -> Result<(), Er
     }
 }
 
+fn identity(keys: &DeviceKeys) -> &IdentityKey {
+    keys.aik.as_ref().expect("a device that registers an account has made its identity key")
+}
+
 /// The first manifest and the first certificate of an account.
 pub(crate) fn new_account(username: &Username, device: &DeviceId, keys: &DeviceKeys, now: u64) -> NewAccount {
     let mut rng = UnwrapErr(SysRng);
     let this = ManifestDevice { id: *device, dsk: keys.dsk.public().clone(), added_at: now, capabilities: 0 };
     let manifest = Manifest { version: 1, prev_hash: [0; 32], issued_at: now, devices: vec![this] };
-    let manifest = keys.aik.sign_manifest(&mut rng, username, manifest).expect("one device in version 1 has its shape");
+    let manifest =
+        identity(keys).sign_manifest(&mut rng, username, manifest).expect("one device in version 1 has its shape");
     let dwk = keys.dwk.public().clone();
     let cert = WrapCert { seq: 1, dwk, not_before: now, not_after: now.saturating_add(WRAP_KEY_LIFE) };
     let wrap = keys.dsk.certify(&mut rng, username, device, cert);
@@ -265,7 +273,7 @@ fn register_frame(
         username: new.username.to_string(),
         device_id: *device,
         client_nonce: Array(client_nonce),
-        aik: Blob(keys.aik.public().as_bytes().to_vec()),
+        aik: Blob(identity(keys).public().as_bytes().to_vec()),
         manifest: new.manifest,
         wrap: new.wrap,
         invite: None,
@@ -281,7 +289,7 @@ mod tests {
     #[test]
     fn what_was_prepared_is_used_while_its_certificate_is_in_date() {
         let keys = DeviceKeys {
-            aik: IdentityKey::from_pkcs8(include_bytes!("../../../tests/keys/k0.der")).unwrap(),
+            aik: Some(IdentityKey::from_pkcs8(include_bytes!("../../../tests/keys/k0.der")).unwrap()),
             dsk: SigningKey::from_pkcs8(include_bytes!("../../../tests/keys/k1.der")).unwrap(),
             dwk: WrapKey::from_pkcs8(include_bytes!("../../../tests/keys/k2.der")).unwrap(),
         };

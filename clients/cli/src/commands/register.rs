@@ -53,7 +53,7 @@ pub(crate) async fn run(arguments: &Arguments, command: &Register) -> Result<(),
     };
     say(&line).map_err(unwritten)?;
     complain(&format!(
-        "Your private keys lie in {} and are not encrypted there yet: whoever can read that directory is you.",
+        "Your keys and messages lie in {}, encrypted. Whoever has that directory and what unlocks it is you.",
         profile.directory().display()
     ));
     Ok(())

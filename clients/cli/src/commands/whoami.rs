@@ -12,9 +12,10 @@ use crate::{profile, terminal};
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let profile = profile::open_registered(arguments)?;
     let account = profile.account()?;
-    let keys = profile.keys()?;
+    let me = profile.person(&account.username)?;
+    let me = me.ok_or_else(|| Failure::failed("the profile does not know its own identity key"))?;
     let mut kid = String::new();
-    for byte in keys.aik.kid().as_bytes() {
+    for byte in me.chain().aik().kid().as_bytes() {
         // Writing to a string cannot fail.
         let _ = write!(kid, "{byte:02x}");
     }

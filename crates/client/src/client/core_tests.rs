@@ -26,11 +26,11 @@ fn device(n: u64) -> DeviceId {
 }
 
 fn alice_s_keys() -> DeviceKeys {
-    DeviceKeys { aik: key!(IdentityKey, "k0"), dsk: key!(SigningKey, "k1"), dwk: key!(WrapKey, "k2") }
+    DeviceKeys { aik: Some(key!(IdentityKey, "k0")), dsk: key!(SigningKey, "k1"), dwk: key!(WrapKey, "k2") }
 }
 
 fn bob_s_keys() -> DeviceKeys {
-    DeviceKeys { aik: key!(IdentityKey, "k3"), dsk: key!(SigningKey, "k4"), dwk: key!(WrapKey, "k5") }
+    DeviceKeys { aik: Some(key!(IdentityKey, "k3")), dsk: key!(SigningKey, "k4"), dwk: key!(WrapKey, "k5") }
 }
 
 /// What a server shows of somebody with one device.
@@ -39,7 +39,7 @@ fn shown(who: &str, n: u64, keys: &DeviceKeys) -> Keys {
     Keys {
         id: None,
         username: name(who),
-        aik: Blob(keys.aik.public().as_bytes().to_vec()),
+        aik: Blob(keys.aik.as_ref().unwrap().public().as_bytes().to_vec()),
         manifests: vec![new.manifest],
         more: false,
         devices: vec![DeviceWrap { id: device(n), wrap: new.wrap }],
@@ -60,7 +60,7 @@ struct World {
 /// Alice, logged in, who knows of bob what `known` says.
 fn world(known: impl Fn(&Keys) -> Keys) -> World {
     let home = tempfile::tempdir().unwrap();
-    let mut profile = Profile::open(home.path()).unwrap();
+    let mut profile = crate::profile::testing::open(home.path()).unwrap();
     let keys = alice_s_keys();
     profile.store_keys(&device(1), &keys, NOW).unwrap();
     profile.prepare("wss://chat.example.org", &new_account(&name("alice"), &device(1), &keys, NOW)).unwrap();
@@ -121,7 +121,7 @@ fn another_identity_key_stops_what_was_sealed_before_and_tells_who_waits() {
     let mut world = world(Keys::clone);
     let (id, progress) = world.send();
     assert_eq!(world.settle().len(), 1);
-    world.bob = shown("bob", 2, &DeviceKeys { aik: key!(IdentityKey, "k6"), ..bob_s_keys() });
+    world.bob = shown("bob", 2, &DeviceKeys { aik: Some(key!(IdentityKey, "k6")), ..bob_s_keys() });
     let stale = ErrorFrame { message_id: Some(id), ..ErrorFrame::new(ErrorCode::StaleDevices, "stale") };
     world.core.frame(ServerFrame::Error(Box::new(stale))).unwrap();
     assert_eq!(world.settle(), Vec::<Value>::new());

@@ -13,6 +13,7 @@ use sealwire_protocol::ids::{DeviceId, Kid, MessageId, Username};
 use super::core::Core;
 use super::{Alarm, Event, Message, parallel};
 use crate::chain::{self, Link};
+use crate::conversation::text_of;
 use crate::convert::envelope;
 use crate::display::{Display, Shown};
 use crate::error::Error;
@@ -154,15 +155,16 @@ impl Core {
                 Err(error) => incoming.push(failed(&frame, &error.to_string())),
             }
         }
-        let positions = self.profile.take_in(&incoming, done)?;
+        let taken = self.profile.take_in(&incoming, done)?;
         let deferred = incoming.iter().any(|one| matches!(one, Incoming::Deferred(_)));
-        let mut positions = positions.into_iter();
+        let mut taken = taken.into_iter();
         for one in incoming {
             match one {
-                Incoming::Opened(received) => {
-                    let position = positions.next().expect("one position for each message");
+                Incoming::Opened(mut received) => {
+                    let taken = taken.next().expect("one for each message that was opened");
                     self.check_chain(&received)?;
-                    self.display(position, *received)?;
+                    received.is_content &= !taken.silenced;
+                    self.display(taken.position, *received)?;
                 }
                 Incoming::Failed { .. } => self.tell_unreadable(&one),
                 // What has been looked up and still waits, waits for its time.
@@ -267,7 +269,7 @@ fn failed(frame: &Delivered, reason: &str) -> Incoming {
 
 /// What the person sees of a message; `None` of control.
 fn message(position: i64, received: Received) -> Option<Message> {
-    let text = received.is_content.then(|| text(&received.body.0))?;
+    let text = received.is_content.then(|| text_of(&received.body.0))?;
     Some(Message {
         position,
         from: received.from,
@@ -279,16 +281,6 @@ fn message(position: i64, received: Received) -> Option<Message> {
         text,
         from_removed_device: received.from_removed_device,
     })
-}
-
-fn text(body: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    #[serde(tag = "kind", rename_all = "lowercase")]
-    enum Content {
-        Text { text: String },
-    }
-
-    serde_json::from_slice(body).ok().map(|Content::Text { text }| text)
 }
 
 #[cfg(test)]

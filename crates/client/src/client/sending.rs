@@ -41,7 +41,7 @@ impl Core {
             return Ok(());
         }
         let messages: Vec<_> = new.iter().flat_map(|one| one.messages.iter().cloned()).collect();
-        let stored = self.profile.enqueue(&messages).map_err(Error::from);
+        let stored = self.profile.enqueue(&messages, self.time()).map_err(Error::from);
         for ToEnqueue { messages, reply } in new {
             let accepted = stored.clone().map(|_| messages.iter().map(|(to, id, _)| self.accept(to, *id)).collect());
             // Whoever asked may have gone; the messages are sent all the same.
@@ -75,9 +75,10 @@ impl Core {
         let time = self.time();
         let (account, dsk) = (&self.account, &self.keys.dsk);
         let sealed = parallel::map(&jobs, |job| seal_one(account, dsk, job, time));
-        let frames: Vec<_> = jobs.iter().map(|job| job.outgoing.link.message_id).zip(sealed).collect();
+        let ids = jobs.iter().map(|job| job.outgoing.link.message_id);
+        let frames: Vec<_> = ids.zip(sealed).map(|(id, frame)| (id, time, frame)).collect();
         self.profile.store_sealed(&frames)?;
-        frames.iter().for_each(|(id, _)| self.outbox.sealed(id));
+        frames.iter().for_each(|(id, _, _)| self.outbox.sealed(id));
         Ok(())
     }
 

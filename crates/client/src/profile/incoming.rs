@@ -6,9 +6,12 @@ use sealwire_protocol::ids::{DeviceId, MessageId, Username};
 use zeroize::Zeroizing;
 
 use super::account::device_id;
-use super::outgoing::{message_id, username};
-use super::{Profile, ProfileError, damaged};
+use super::contacts::{decide, heard_of};
+use super::history::{message_row, resort};
+use super::outgoing::message_id;
+use super::{Profile, ProfileError, damaged, json};
 use crate::chain::{Link, Neighbours};
+use crate::vault::Vault;
 
 /// A message that was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,18 +66,29 @@ pub enum Incoming {
     Deferred(Box<Delivered>),
 }
 
+/// A message that was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Names it in this profile.
+    pub position: i64,
+    /// Its sender is blocked: what it says was not kept, and nothing of it is for the person.
+    pub silenced: bool,
+}
+
 impl Profile {
     /// Stores what was delivered, all in one transaction, in order; `done` are envelopes that had been deferred and
-    /// are decided on now. Gives the positions of the messages that were opened.
+    /// are decided on now. Gives one [`Taken`] for each message that was opened. Of blocked people the replay mark and the
+    /// place in the chain are stored, and nothing else.
     ///
     /// # Errors
     /// [`ProfileError::Database`]; nothing is stored then.
-    pub fn take_in(&mut self, incoming: &[Incoming], done: &[i64]) -> Result<Vec<i64>, ProfileError> {
+    pub fn take_in(&mut self, incoming: &[Incoming], done: &[i64]) -> Result<Vec<Taken>, ProfileError> {
+        let me = self.own_name()?;
         let transaction = self.database.transaction()?;
-        let mut positions = Vec::new();
+        let mut taken = Vec::new();
         for one in incoming {
             match one {
-                Incoming::Opened(received) => positions.push(insert(&transaction, received)?),
+                Incoming::Opened(received) => taken.push(insert(&transaction, &self.vault, me.as_ref(), received)?),
                 Incoming::Failed { from, from_device, message_id, timestamp, reason } => {
                     transaction.execute(
                         "INSERT INTO failed (from_device, message_id, sender, timestamp, reason)
@@ -82,16 +96,17 @@ impl Profile {
                         params![
                             from_device.as_bytes().as_slice(),
                             message_id.as_bytes().as_slice(),
-                            from.as_str(),
+                            self.vault.name(from),
                             i64::try_from(*timestamp).unwrap_or(i64::MAX),
-                            reason
+                            self.vault.seal("failed.reason", message_id.as_bytes(), reason.as_bytes())
                         ],
                     )?;
                 }
                 Incoming::Deferred(frame) => {
-                    let json = serde_json::to_string(frame).map_err(|_| damaged("an envelope"))?;
+                    let sender = self.vault.name(&frame.from);
+                    let frame = self.vault.seal("deferred.frame", &sender, &json(frame));
                     let sql = "INSERT INTO deferred (sender, frame) VALUES (?1, ?2)";
-                    transaction.execute(sql, params![frame.from.as_str(), json])?;
+                    transaction.execute(sql, params![sender, frame])?;
                 }
             }
         }
@@ -99,7 +114,7 @@ impl Profile {
             transaction.execute("DELETE FROM deferred WHERE position = ?1", [position])?;
         }
         transaction.commit()?;
-        Ok(positions)
+        Ok(taken)
     }
 
     /// Whether a message of this name and device has been opened before. A server can give one account's device id to
@@ -110,7 +125,7 @@ impl Profile {
     pub fn has_seen(&self, from: &Username, device: &DeviceId, id: &MessageId) -> Result<bool, ProfileError> {
         let sql = "SELECT 1 FROM seen WHERE sender = ?1 AND from_device = ?2 AND message_id = ?3";
         let mut statement = self.database.prepare_cached(sql)?;
-        Ok(statement.exists(params![from.as_str(), device.as_bytes().as_slice(), id.as_bytes().as_slice()])?)
+        Ok(statement.exists(params![self.vault.name(from), device.as_bytes().as_slice(), id.as_bytes().as_slice()])?)
     }
 
     /// What is known around a place in the chain of a device in a conversation.
@@ -136,11 +151,13 @@ impl Profile {
         (from, device, to): (&Username, &DeviceId, &Username),
         counter: u64,
     ) -> Result<Option<Link>, ProfileError> {
-        let sql = "SELECT previous, message_id FROM received
-                   WHERE sender = ?1 AND from_device = ?2 AND conversation = ?3 AND counter = ?4 ORDER BY position LIMIT 1";
+        let sql = "SELECT previous, message_id FROM messages
+                   WHERE sender = ?1 AND from_device = ?2 AND conversation = ?3 AND counter = ?4 AND NOT imported
+                   ORDER BY position LIMIT 1";
         let Ok(counter_column) = i64::try_from(counter) else { return Ok(None) };
         let mut statement = self.database.prepare_cached(sql)?;
-        let key = params![from.as_str(), device.as_bytes().as_slice(), to.as_str(), counter_column];
+        let (sender, conversation) = (self.vault.name(from), self.vault.name(to));
+        let key = params![sender, device.as_bytes().as_slice(), conversation, counter_column];
         let row = statement.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         row.map(|(previous, id)| Ok(Link { counter, previous, message_id: message_id(id)? })).transpose()
     }
@@ -150,9 +167,9 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::Database`].
     pub fn next_to_show(&self, from: &Username, device: &DeviceId, to: &Username) -> Result<Option<u64>, ProfileError> {
-        let sql = "SELECT max(counter) FROM received
-                   WHERE sender = ?1 AND from_device = ?2 AND conversation = ?3 AND shown";
-        let key = params![from.as_str(), device.as_bytes().as_slice(), to.as_str()];
+        let sql = "SELECT max(counter) FROM messages
+                   WHERE sender = ?1 AND from_device = ?2 AND conversation = ?3 AND shown AND NOT imported";
+        let key = params![self.vault.name(from), device.as_bytes().as_slice(), self.vault.name(to)];
         let highest: Option<u64> = self.database.query_row(sql, key, |row| row.get(0))?;
         Ok(highest.map(|highest| highest + 1))
     }
@@ -163,14 +180,29 @@ impl Profile {
     /// [`ProfileError::Database`].
     pub fn unshown(&self) -> Result<Vec<(i64, Received)>, ProfileError> {
         let sql = "SELECT position, sender, from_device, conversation, counter, previous, message_id, timestamp,
-                          content_type, body, removed FROM received WHERE shown = 0 ORDER BY position";
+                          is_content, body, removed FROM messages WHERE shown = 0 ORDER BY position";
         let mut statement = self.database.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
-            all.push((row.get(0)?, read(row)?));
+            all.push((row.get(0)?, self.read_received(row)?));
         }
         Ok(all)
+    }
+
+    fn read_received(&self, row: &Row<'_>) -> Result<Received, ProfileError> {
+        let (sender, device, id) = (row.get::<_, Vec<u8>>(1)?, row.get(2)?, message_id(row.get(6)?)?);
+        let body = self.vault.open("messages.body", &message_row(&sender, &device, &id), &row.get::<_, Vec<u8>>(9)?)?;
+        Ok(Received {
+            from: self.vault.open_name(&sender)?,
+            from_device: device_id(device)?,
+            to: self.vault.open_name(&row.get::<_, Vec<u8>>(3)?)?,
+            link: Link { counter: row.get(4)?, previous: row.get(5)?, message_id: id },
+            timestamp: row.get(7)?,
+            is_content: row.get(8)?,
+            body: Body(body),
+            from_removed_device: row.get(10)?,
+        })
     }
 
     /// Messages were shown.
@@ -180,7 +212,7 @@ impl Profile {
     pub fn mark_shown(&mut self, positions: &[i64]) -> Result<(), ProfileError> {
         let transaction = self.database.transaction()?;
         for position in positions {
-            transaction.execute("UPDATE received SET shown = 1 WHERE position = ?1", [position])?;
+            transaction.execute("UPDATE messages SET shown = 1 WHERE position = ?1", [position])?;
         }
         Ok(transaction.commit()?)
     }
@@ -190,52 +222,65 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::Database`].
     pub fn deferred(&self) -> Result<Vec<(i64, Delivered)>, ProfileError> {
-        let mut rows = self.database.prepare("SELECT position, frame FROM deferred ORDER BY position")?;
-        let read = rows.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+        let mut rows = self.database.prepare("SELECT position, sender, frame FROM deferred ORDER BY position")?;
+        let read = rows.query_map([], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?)))?;
         read.map(|row| {
-            let (position, frame) = row?;
-            Ok((position, serde_json::from_str(&frame).map_err(|_| damaged("an envelope"))?))
+            let (position, sender, frame) = row?;
+            let frame = self.vault.open("deferred.frame", &sender, &frame)?;
+            Ok((position, serde_json::from_slice(&frame).map_err(|_| damaged("an envelope"))?))
         })
         .collect()
     }
 }
 
-fn insert(transaction: &Transaction<'_>, received: &Received) -> Result<i64, ProfileError> {
-    let (device, id) = (received.from_device.as_bytes().as_slice(), received.link.message_id.as_bytes().as_slice());
-    transaction.execute(
+fn insert(
+    t: &Transaction<'_>,
+    vault: &Vault,
+    me: Option<&Username>,
+    received: &Received,
+) -> Result<Taken, ProfileError> {
+    let (device, id) = (received.from_device.as_bytes(), &received.link.message_id);
+    let (sender, conversation) = (vault.name(&received.from), vault.name(&received.to));
+    let own = me == Some(&received.from);
+    let peer = if own { &conversation } else { &sender };
+    let silenced = if own {
+        decide(t, peer, "accepted", true)?;
+        false
+    } else {
+        heard_of(t, peer)?
+    };
+    let body: &[u8] = if silenced { &[] } else { &received.body.0 };
+    t.execute(
         "INSERT INTO seen (sender, from_device, message_id) VALUES (?1, ?2, ?3)",
-        params![received.from.as_str(), device, id],
+        params![sender, device.as_slice(), id.as_bytes().as_slice()],
     )?;
-    transaction.execute(
-        "INSERT INTO received (from_device, message_id, sender, conversation, counter, previous, timestamp,
-                               content_type, body, removed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    // What a history file said of it is replaced by what has come itself.
+    let position = t.query_row(
+        "INSERT INTO messages (peer, sender, conversation, own, from_device, message_id, counter, previous, timestamp,
+                               sort_time, is_content, body, state, removed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11, 'received', ?12)
+         ON CONFLICT (sender, from_device, message_id) DO UPDATE
+         SET counter = excluded.counter, previous = excluded.previous, timestamp = excluded.timestamp,
+             is_content = excluded.is_content, body = excluded.body, state = excluded.state,
+             removed = excluded.removed, imported = 0
+         WHERE imported
+         RETURNING position",
         params![
-            device,
-            id,
-            received.from.as_str(),
-            received.to.as_str(),
+            peer,
+            sender,
+            conversation,
+            own,
+            device.as_slice(),
+            id.as_bytes().as_slice(),
             received.link.counter,
             received.link.previous.as_slice(),
             received.timestamp,
-            if received.is_content { 1 } else { 2 },
-            received.body.0.as_slice(),
+            received.is_content && !silenced,
+            vault.seal("messages.body", &message_row(&sender, device, id), body),
             received.from_removed_device
         ],
+        |row| row.get(0),
     )?;
-    Ok(transaction.last_insert_rowid())
-}
-
-fn read(row: &Row<'_>) -> Result<Received, ProfileError> {
-    let link = Link { counter: row.get(4)?, previous: row.get(5)?, message_id: message_id(row.get(6)?)? };
-    Ok(Received {
-        from: username(&row.get::<_, String>(1)?)?,
-        from_device: device_id(row.get(2)?)?,
-        to: username(&row.get::<_, String>(3)?)?,
-        link,
-        timestamp: row.get(7)?,
-        is_content: row.get::<_, u8>(8)? == 1,
-        body: Body(Zeroizing::new(row.get(9)?)),
-        from_removed_device: row.get(10)?,
-    })
+    resort(t, position)?;
+    Ok(Taken { position, silenced })
 }

@@ -1,11 +1,15 @@
 //! What this device sends: the end of each chain, the outbox, and what has had a status.
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use sealwire_protocol::frames::Status;
 use sealwire_protocol::ids::{MessageId, Username};
 
-use super::{Profile, ProfileError, damaged};
+use super::contacts::decide;
+use super::history::{message_row, resort};
+use super::{Account, Profile, ProfileError, damaged};
 use crate::chain::{Head, Link};
+use crate::conversation::EntryState;
+use crate::vault::Vault;
 
 /// What is said in a message, before it is sealed.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,11 +42,8 @@ impl Content {
         }
     }
 
-    fn kind(&self) -> u8 {
-        match self {
-            Self::Content(_) => 1,
-            Self::EmptyControl => 2,
-        }
+    fn is_content(&self) -> bool {
+        matches!(self, Self::Content(_))
     }
 }
 
@@ -52,19 +53,23 @@ fn integer(counter: u64) -> i64 {
 }
 
 impl Profile {
-    /// Puts messages into the outbox and gives them their places, in one transaction.
+    /// Puts messages into the outbox, written at this time, and gives them their places, in one transaction. Whoever is
+    /// written to is accepted.
     ///
     /// # Errors
-    /// [`ProfileError::Database`].
-    pub fn enqueue(&mut self, messages: &[(Username, MessageId, Content)]) -> Result<Vec<Link>, ProfileError> {
+    /// [`ProfileError::Database`]; [`ProfileError::NoAccount`].
+    pub fn enqueue(&mut self, messages: &[(Username, MessageId, Content)], at: u64) -> Result<Vec<Link>, ProfileError> {
+        let account = self.account()?;
         let transaction = self.database.transaction()?;
         let links = messages
             .iter()
             .map(|(to, id, content)| {
-                let mut head = head(&transaction, to)?;
+                let conversation = self.vault.name(to);
+                let mut head = head(&transaction, &conversation)?;
                 let link = head.take(*id);
-                store_head(&transaction, to, &head)?;
-                insert(&transaction, to, &link, content)?;
+                store_head(&transaction, &conversation, &head)?;
+                decide(&transaction, &conversation, "accepted", true)?;
+                insert(&transaction, &self.vault, &account, (to, &link, content, at))?;
                 Ok(link)
             })
             .collect::<Result<_, ProfileError>>()?;
@@ -77,13 +82,14 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::Database`].
     pub fn outbox(&self) -> Result<Vec<(Username, MessageId, bool, bool)>, ProfileError> {
-        let sql = "SELECT conversation, message_id, frame IS NOT NULL, replaced FROM outbox ORDER BY position";
+        let sql = "SELECT m.conversation, o.message_id, o.frame IS NOT NULL, o.replaced
+                   FROM outbox o JOIN messages m ON m.position = o.message ORDER BY o.position";
         let mut rows = self.database.prepare(sql)?;
-        let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        let read = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
         rows.query_map([], read)?
             .map(|row| {
                 let (to, id, sealed, replaced) = row?;
-                Ok((username(&to)?, message_id(id)?, sealed, replaced))
+                Ok((self.vault.open_name(&to)?, message_id(id)?, sealed, replaced))
             })
             .collect()
     }
@@ -93,139 +99,185 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::Database`].
     pub fn outgoing(&self, id: &MessageId) -> Result<Option<Outgoing>, ProfileError> {
-        let sql = "SELECT conversation, counter, previous, content_type, body, frame FROM outbox WHERE message_id = ?1";
-        let read = |row: &Row<'_>| {
-            let content = if row.get::<_, u8>(3)? == 1 { Content::Content(row.get(4)?) } else { Content::EmptyControl };
-            let link = Link { counter: row.get(1)?, previous: row.get(2)?, message_id: *id };
-            Ok((row.get::<_, String>(0)?, link, content, row.get(5)?))
+        let sql = "SELECT m.conversation, m.counter, m.previous, m.is_content AND NOT o.replaced, m.body, o.frame,
+                          m.sender, m.from_device
+                   FROM outbox o JOIN messages m ON m.position = o.message WHERE o.message_id = ?1";
+        let mut statement = self.database.prepare_cached(sql)?;
+        let mut rows = statement.query([id.as_bytes().as_slice()])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let content = if row.get(3)? {
+            let aad = message_row(&row.get::<_, Vec<u8>>(6)?, &row.get(7)?, id);
+            Content::Content(self.vault.open("messages.body", &aad, &row.get::<_, Vec<u8>>(4)?)?.to_vec())
+        } else {
+            Content::EmptyControl
         };
-        let row = self.database.query_row(sql, [id.as_bytes().as_slice()], read).optional()?;
-        row.map(|(to, link, content, frame)| Ok(Outgoing { to: username(&to)?, link, content, frame })).transpose()
+        let frame: Option<Vec<u8>> = row.get(5)?;
+        let frame = frame.map(|frame| self.vault.open_text("outbox.frame", id.as_bytes(), &frame)).transpose()?;
+        Ok(Some(Outgoing {
+            to: self.vault.open_name(&row.get::<_, Vec<u8>>(0)?)?,
+            link: Link { counter: row.get(1)?, previous: row.get(2)?, message_id: *id },
+            content,
+            frame: frame.map(|frame| frame.to_string()),
+        }))
     }
 
-    /// Stores the bytes of sealed messages, before any of them is sent.
+    /// Stores the bytes of sealed messages, with the time that each carries, before any of them is sent.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
-    pub fn store_sealed(&mut self, frames: &[(MessageId, String)]) -> Result<(), ProfileError> {
+    pub fn store_sealed(&mut self, frames: &[(MessageId, u64, String)]) -> Result<(), ProfileError> {
         let transaction = self.database.transaction()?;
-        for (id, frame) in frames {
-            let sql = "UPDATE outbox SET frame = ?2 WHERE message_id = ?1";
-            transaction.execute(sql, params![id.as_bytes().as_slice(), frame])?;
+        for (id, timestamp, frame) in frames {
+            let frame = self.vault.seal("outbox.frame", id.as_bytes(), frame.as_bytes());
+            let sql = "UPDATE outbox SET frame = ?2 WHERE message_id = ?1 RETURNING message";
+            let message = transaction.query_row(sql, params![id.as_bytes().as_slice(), frame], |row| row.get(0));
+            let Some(message) = message.optional()? else { continue };
+            let sql = "UPDATE messages SET timestamp = ?2 WHERE position = ?1";
+            transaction.execute(sql, params![message, integer(*timestamp)])?;
+            resort(&transaction, message)?;
         }
         Ok(transaction.commit()?)
     }
 
-    /// Messages had a status: they leave the outbox. Gives those of which it is to be believed: what has been delivered has
-    /// not expired, whatever became of its copies for other devices.
+    /// Messages of this device had a status: they leave the outbox. Gives those of which it is to be believed: what has
+    /// been delivered has not expired, whatever became of its copies for other devices. What was given up stays so.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
     pub fn settle(&mut self, ids: &[MessageId], status: Status) -> Result<Vec<MessageId>, ProfileError> {
+        let Some(device) = self.device()? else { return Ok(Vec::new()) };
         let transaction = self.database.transaction()?;
         let mut settled = Vec::with_capacity(ids.len());
         for id in ids {
             let key = id.as_bytes().as_slice();
-            if status == Status::Expired && is_delivered(&transaction, key)? {
+            let sql = "SELECT position, state FROM messages
+                       WHERE message_id = ?1 AND from_device = ?2 AND own AND NOT imported";
+            let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+            let of = transaction.query_row(sql, params![key, device.as_bytes().as_slice()], read).optional()?;
+            let was = of.as_ref().and_then(|(_, state)| EntryState::from_name(state));
+            if status == Status::Expired && was == Some(EntryState::Delivered) {
                 continue;
             }
             settled.push(*id);
-            transaction.execute(
-                "INSERT INTO sent SELECT message_id, conversation, counter, content_type, body, ?2 FROM outbox
-                 WHERE message_id = ?1 ON CONFLICT DO UPDATE SET status = excluded.status",
-                params![key, name(status)],
-            )?;
             transaction.execute("DELETE FROM outbox WHERE message_id = ?1", [key])?;
-            transaction.execute("UPDATE sent SET status = ?2 WHERE message_id = ?1", params![key, name(status)])?;
+            if let (Some((position, _)), Some(becomes)) = (of, was.and_then(|was| after(was, status))) {
+                let sql = "UPDATE messages SET state = ?2 WHERE position = ?1";
+                transaction.execute(sql, params![position, becomes.name()])?;
+            }
         }
         transaction.commit()?;
         Ok(settled)
     }
 
-    /// A message is given up: an empty control takes its id and counter, yet to be sealed.
+    /// A message is given up: an empty control takes its id and counter, yet to be sealed. What was typed stays in the
+    /// history, as failed.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
     pub fn replace(&mut self, id: &MessageId) -> Result<(), ProfileError> {
-        let sql = "UPDATE outbox SET content_type = 2, body = x'', frame = NULL, replaced = 1 WHERE message_id = ?1";
-        self.database.execute(sql, [id.as_bytes().as_slice()])?;
-        Ok(())
+        let transaction = self.database.transaction()?;
+        let id = id.as_bytes().as_slice();
+        let sql =
+            "UPDATE messages SET state = 'failed' WHERE position = (SELECT message FROM outbox WHERE message_id = ?1)";
+        transaction.execute(sql, [id])?;
+        transaction.execute("UPDATE outbox SET frame = NULL, replaced = 1 WHERE message_id = ?1", [id])?;
+        Ok(transaction.commit()?)
     }
 
-    /// A message leaves the outbox without a status. Its place in the chain is lost.
+    /// A message leaves the outbox without a status, and stays in the history as failed. Its place in the chain is lost.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
     pub fn drop_outgoing(&mut self, id: &MessageId) -> Result<(), ProfileError> {
-        self.database.execute("DELETE FROM outbox WHERE message_id = ?1", [id.as_bytes().as_slice()])?;
-        Ok(())
+        let transaction = self.database.transaction()?;
+        leave_outbox(&transaction, id)?;
+        Ok(transaction.commit()?)
     }
 
-    /// The last messages of a conversation, of which nothing ever left this device, are taken out, the last first;
-    /// their places in the chain are given out again.
+    /// The last messages of a conversation, of which nothing ever left this device, are taken out, the last first; their
+    /// places in the chain are given out again, and they stay in the history as failed.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
     pub fn withdraw(&mut self, ids: &[MessageId]) -> Result<(), ProfileError> {
         for id in ids {
             let Some(outgoing) = self.outgoing(id)? else { continue };
+            let conversation = self.vault.name(&outgoing.to);
             let transaction = self.database.transaction()?;
-            let mut head = head(&transaction, &outgoing.to)?;
+            let mut head = head(&transaction, &conversation)?;
             head.take_back(&outgoing.link);
-            store_head(&transaction, &outgoing.to, &head)?;
-            transaction.execute("DELETE FROM outbox WHERE message_id = ?1", [id.as_bytes().as_slice()])?;
+            store_head(&transaction, &conversation, &head)?;
+            leave_outbox(&transaction, id)?;
             transaction.commit()?;
         }
         Ok(())
     }
 }
 
-fn head(transaction: &Transaction<'_>, to: &Username) -> Result<Head, ProfileError> {
-    let sql = "SELECT counter, previous FROM heads WHERE conversation = ?1";
-    let read = |row: &Row<'_>| Ok(Head { counter: row.get(0)?, previous: row.get(1)? });
-    Ok(transaction.query_row(sql, [to.as_str()], read).optional()?.unwrap_or_default())
-}
-
-fn store_head(transaction: &Transaction<'_>, to: &Username, head: &Head) -> Result<(), ProfileError> {
-    transaction.execute(
-        "INSERT OR REPLACE INTO heads (conversation, counter, previous) VALUES (?1, ?2, ?3)",
-        params![to.as_str(), integer(head.counter), head.previous.as_slice()],
-    )?;
-    Ok(())
-}
-
-fn insert(t: &Transaction<'_>, to: &Username, link: &Link, content: &Content) -> Result<(), ProfileError> {
-    t.execute(
-        "INSERT INTO outbox (message_id, conversation, counter, previous, content_type, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![
-            link.message_id.as_bytes().as_slice(),
-            to.as_str(),
-            integer(link.counter),
-            link.previous.as_slice(),
-            content.kind(),
-            content.body()
-        ],
-    )?;
-    Ok(())
-}
-
-fn is_delivered(transaction: &Transaction<'_>, message_id: &[u8]) -> Result<bool, ProfileError> {
-    let sql = "SELECT status FROM sent WHERE message_id = ?1";
-    let status: Option<String> = transaction.query_row(sql, [message_id], |row| row.get(0)).optional()?;
-    Ok(status.as_deref() == Some(name(Status::Delivered)))
-}
-
-fn name(status: Status) -> &'static str {
-    match status {
-        Status::Queued => "queued",
-        Status::Delivered => "delivered",
-        Status::Expired => "expired",
+/// What a status makes of a message's state, if anything.
+fn after(was: EntryState, status: Status) -> Option<EntryState> {
+    match (was, status) {
+        (EntryState::Failed | EntryState::Delivered, _) => None,
+        (_, Status::Queued) => Some(EntryState::Queued),
+        (_, Status::Delivered) => Some(EntryState::Delivered),
+        (_, Status::Expired) => Some(EntryState::Expired),
     }
 }
 
-pub(super) fn username(text: &str) -> Result<Username, ProfileError> {
-    text.parse().map_err(|_| damaged("a username"))
+fn head(transaction: &Transaction<'_>, conversation: &[u8]) -> Result<Head, ProfileError> {
+    let sql = "SELECT counter, previous FROM heads WHERE conversation = ?1";
+    let read = |row: &Row<'_>| Ok(Head { counter: row.get(0)?, previous: row.get(1)? });
+    Ok(transaction.query_row(sql, [conversation], read).optional()?.unwrap_or_default())
+}
+
+fn store_head(transaction: &Transaction<'_>, conversation: &[u8], head: &Head) -> Result<(), ProfileError> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO heads (conversation, counter, previous) VALUES (?1, ?2, ?3)",
+        params![conversation, integer(head.counter), head.previous.as_slice()],
+    )?;
+    Ok(())
+}
+
+fn insert(
+    t: &Transaction<'_>,
+    vault: &Vault,
+    account: &Account,
+    (to, link, content, at): (&Username, &Link, &Content, u64),
+) -> Result<(), ProfileError> {
+    let (me, conversation) = (vault.name(&account.username), vault.name(to));
+    let aad = message_row(&me, account.device.as_bytes(), &link.message_id);
+    t.execute(
+        "INSERT INTO messages (peer, sender, conversation, own, from_device, message_id, counter, previous, timestamp,
+                               sort_time, is_content, body, state, shown)
+         VALUES (?1, ?2, ?1, 1, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, 'waiting', 1)",
+        params![
+            conversation,
+            me,
+            account.device.as_bytes().as_slice(),
+            link.message_id.as_bytes().as_slice(),
+            integer(link.counter),
+            link.previous.as_slice(),
+            integer(at),
+            content.is_content(),
+            vault.seal("messages.body", &aad, content.body()),
+        ],
+    )?;
+    let position = t.last_insert_rowid();
+    let sql = "INSERT INTO outbox (message, message_id) VALUES (?1, ?2)";
+    t.execute(sql, params![position, link.message_id.as_bytes().as_slice()])?;
+    resort(t, position)
+}
+
+/// The message has no place in its chain any more.
+fn leave_outbox(database: &Connection, id: &MessageId) -> Result<(), ProfileError> {
+    let id = id.as_bytes().as_slice();
+    database.execute(
+        "UPDATE messages SET state = 'failed', counter = 0, previous = zeroblob(32)
+         WHERE position = (SELECT message FROM outbox WHERE message_id = ?1)",
+        [id],
+    )?;
+    database.execute("DELETE FROM outbox WHERE message_id = ?1", [id])?;
+    Ok(())
 }
 
 pub(super) fn message_id(bytes: [u8; 16]) -> Result<MessageId, ProfileError> {

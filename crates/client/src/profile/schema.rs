@@ -7,102 +7,120 @@ use super::ProfileError;
 /// What leads from each version to the next; version 0 is an empty file.
 const STEPS: &[&str] = &[VERSION_1];
 
+/// "sealed" columns hold what `crate::vault` makes of a value; "name" and "kid" columns hold its fixed form, equal for equal
+/// names. Everything else can be read by whoever reads the file: the module `profile` lists it.
 const VERSION_1: &str = "
 CREATE TABLE account (
     only_one   INTEGER PRIMARY KEY CHECK (only_one = 1),
-    server     TEXT,
-    username   TEXT,
+    server     BLOB, -- sealed
+    username   BLOB, -- name
     device     BLOB NOT NULL,
     registered INTEGER NOT NULL,
-    manifest   TEXT,
-    wrap       TEXT
+    deleted    INTEGER NOT NULL DEFAULT 0,
+    manifest   BLOB, -- sealed
+    wrap       BLOB  -- sealed
 );
--- In plain: the file's mode is all that protects them.
 CREATE TABLE private_keys (
-    kid     BLOB PRIMARY KEY,
-    use     TEXT NOT NULL CHECK (use IN ('aik', 'dsk', 'dwk')),
-    pkcs8   BLOB NOT NULL,
-    created INTEGER NOT NULL
+    kid         BLOB PRIMARY KEY, -- kid
+    use         TEXT NOT NULL CHECK (use IN ('aik', 'dsk', 'dwk')),
+    pkcs8       BLOB NOT NULL, -- sealed
+    created     INTEGER NOT NULL,
+    -- Of wrap keys: the certificate, whether the server has it, and since when it has a later one.
+    seq         INTEGER NOT NULL DEFAULT 0,
+    cert        BLOB, -- sealed
+    accepted    INTEGER NOT NULL DEFAULT 0,
+    replaced_at INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE people (
-    username TEXT PRIMARY KEY,
-    aik      BLOB NOT NULL
+    username BLOB PRIMARY KEY, -- name
+    aik      BLOB NOT NULL -- sealed
 ) WITHOUT ROWID;
 CREATE TABLE manifests (
-    username TEXT NOT NULL REFERENCES people,
+    username BLOB NOT NULL REFERENCES people ON DELETE CASCADE, -- name
     version  INTEGER NOT NULL,
-    frame    TEXT NOT NULL,
+    frame    BLOB NOT NULL, -- sealed
     PRIMARY KEY (username, version)
 ) WITHOUT ROWID;
 CREATE TABLE certificates (
-    username TEXT NOT NULL REFERENCES people,
+    username BLOB NOT NULL REFERENCES people ON DELETE CASCADE, -- name
     device   BLOB NOT NULL,
-    frame    TEXT NOT NULL,
+    frame    BLOB NOT NULL, -- sealed
     current  INTEGER NOT NULL,
     PRIMARY KEY (username, device)
 ) WITHOUT ROWID;
+-- What the person decided of others.
+CREATE TABLE contacts (
+    username BLOB PRIMARY KEY, -- name
+    verified INTEGER NOT NULL DEFAULT 0,
+    blocked  INTEGER NOT NULL DEFAULT 0,
+    muted    INTEGER NOT NULL DEFAULT 0,
+    accepted INTEGER NOT NULL DEFAULT 0,
+    changed  BLOB -- sealed: the keys that the server shows and that are not believed
+) WITHOUT ROWID;
+CREATE TABLE settings (
+    key   TEXT PRIMARY KEY,
+    value BLOB NOT NULL -- sealed
+) WITHOUT ROWID;
 -- The next counter and previous of this device in each conversation.
 CREATE TABLE heads (
-    conversation TEXT PRIMARY KEY,
+    conversation BLOB PRIMARY KEY, -- name
     counter      INTEGER NOT NULL,
     previous     BLOB NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE outbox (
+-- All that was said, by whomever. Counter 0: it has no place in a chain (any more).
+CREATE TABLE messages (
     position     INTEGER PRIMARY KEY AUTOINCREMENT,
-    message_id   BLOB NOT NULL UNIQUE,
-    conversation TEXT NOT NULL,
+    peer         BLOB NOT NULL, -- name
+    sender       BLOB NOT NULL, -- name
+    conversation BLOB NOT NULL, -- name
+    own          INTEGER NOT NULL,
+    from_device  BLOB NOT NULL,
+    message_id   BLOB NOT NULL,
     counter      INTEGER NOT NULL,
     previous     BLOB NOT NULL,
-    content_type INTEGER NOT NULL,
-    body         BLOB NOT NULL,
-    frame        TEXT,
-    replaced     INTEGER NOT NULL DEFAULT 0
+    timestamp    INTEGER NOT NULL,
+    sort_time    INTEGER NOT NULL,
+    is_content   INTEGER NOT NULL,
+    body         BLOB NOT NULL, -- sealed
+    state        TEXT NOT NULL,
+    removed      INTEGER NOT NULL DEFAULT 0,
+    shown        INTEGER NOT NULL DEFAULT 0,
+    imported     INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (sender, from_device, message_id)
 );
-CREATE TABLE sent (
-    message_id   BLOB PRIMARY KEY,
-    conversation TEXT NOT NULL,
-    counter      INTEGER NOT NULL,
-    content_type INTEGER NOT NULL,
-    body         BLOB NOT NULL,
-    status       TEXT NOT NULL
-) WITHOUT ROWID;
+CREATE INDEX messages_in_order ON messages (peer, sort_time, from_device, counter, message_id) WHERE is_content;
+CREATE INDEX messages_in_chains ON messages (sender, from_device, conversation, counter);
+CREATE INDEX messages_unshown ON messages (position) WHERE shown = 0;
+CREATE INDEX messages_by_id ON messages (message_id);
+-- What was said on this device and has had no status.
+CREATE TABLE outbox (
+    position   INTEGER PRIMARY KEY AUTOINCREMENT,
+    message    INTEGER NOT NULL UNIQUE REFERENCES messages,
+    message_id BLOB NOT NULL UNIQUE,
+    frame      BLOB, -- sealed
+    replaced   INTEGER NOT NULL DEFAULT 0
+);
 -- Replay marks stay for ever, whatever becomes of the messages.
 -- A device id is unique in its account only: the name belongs to the mark.
 CREATE TABLE seen (
-    sender      TEXT NOT NULL,
+    sender      BLOB NOT NULL, -- name
     from_device BLOB NOT NULL,
     message_id  BLOB NOT NULL,
     PRIMARY KEY (sender, from_device, message_id)
 ) WITHOUT ROWID;
-CREATE TABLE received (
-    position     INTEGER PRIMARY KEY AUTOINCREMENT,
-    from_device  BLOB NOT NULL,
-    message_id   BLOB NOT NULL,
-    sender       TEXT NOT NULL,
-    conversation TEXT NOT NULL,
-    counter      INTEGER NOT NULL,
-    previous     BLOB NOT NULL,
-    timestamp    INTEGER NOT NULL,
-    content_type INTEGER NOT NULL,
-    body         BLOB NOT NULL,
-    removed      INTEGER NOT NULL,
-    shown        INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX received_chains ON received (sender, from_device, conversation, counter);
-CREATE INDEX received_unshown ON received (position) WHERE shown = 0;
 CREATE TABLE failed (
     position    INTEGER PRIMARY KEY AUTOINCREMENT,
     from_device BLOB NOT NULL,
     message_id  BLOB NOT NULL,
-    sender      TEXT NOT NULL,
+    sender      BLOB NOT NULL, -- name
     timestamp   INTEGER NOT NULL,
-    reason      TEXT NOT NULL
+    reason      BLOB NOT NULL -- sealed
 );
 -- Envelopes as they came, whose sender or time could not be decided on.
 CREATE TABLE deferred (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
-    sender   TEXT NOT NULL,
-    frame    TEXT NOT NULL
+    sender   BLOB NOT NULL, -- name
+    frame    BLOB NOT NULL -- sealed
 );
 ";
 
