@@ -16,7 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sealwire-actors", &["sealwire-protocol", "sealwire-store"]),
     ("sealwire", &["sealwire-actors", "sealwire-protocol", "sealwire-store"]),
     ("sealwire-e2ee", &["sealwire-protocol"]),
-    ("sealwire-client", &["sealwire-e2ee", "sealwire-protocol"]),
+    ("sealwire-core", &["sealwire-e2ee", "sealwire-protocol"]),
+    ("sealwire-client", &["sealwire-core", "sealwire-e2ee", "sealwire-protocol"]),
     ("sealwire-chat", &["sealwire-client", "sealwire-protocol"]),
     ("sealwire-tests", &["sealwire-client", "sealwire-e2ee", "sealwire-protocol", "sealwire-store"]),
 ];
@@ -37,7 +38,11 @@ const KEPT_TO: &[(&str, &[&str])] = &[
 
 /// What could open a message or stands for a person. None of it is in the server.
 const NEVER_IN_THE_SERVER: &[&str] =
-    &["aes-gcm", "aes-gcm-siv", "argon2", "keyring", "rsa", "sealwire-client", "sealwire-e2ee"];
+    &["aes-gcm", "aes-gcm-siv", "argon2", "keyring", "rsa", "sealwire-client", "sealwire-core", "sealwire-e2ee"];
+
+/// What does input or output, waits, or knows the time. None of it is below the client's logic.
+const NEVER_IN_THE_CORE: &[&str] =
+    &["getrandom", "keyring", "rusqlite", "rustls", "tokio", "tokio-tungstenite", "tungstenite"];
 
 const LONGEST_FILE: usize = 600;
 
@@ -259,6 +264,21 @@ fn protocol_and_envelope_do_no_input_or_output() {
     let pure = |s: &Source| s.path.starts_with("crates/protocol/src/") || s.path.starts_with("crates/e2ee/src/");
     let found = breaches(|s| pure(s) && !s.is_test, OUTSIDE);
     assert_none(&found, "These crates also run in browsers: take bytes, clock and random source as arguments.");
+}
+
+#[test]
+fn the_client_s_logic_does_no_input_or_output() {
+    const OUTSIDE: &[&str] =
+        &["SystemTime", "Instant", "fs::", "net::", "thread::", "env::", "tokio", "SysRng", "getrandom::", "rand::rng"];
+    let mut found = breaches(|s| s.path.starts_with("crates/core/src/") && !s.is_test, OUTSIDE);
+    let metadata = metadata();
+    let client = names_below(&metadata, "sealwire-client");
+    let blind: Vec<_> = NEVER_IN_THE_CORE.iter().filter(|name| !client.contains(**name)).collect();
+    assert!(blind.is_empty(), "this test looks for {blind:?}, which not even the client contains: rename them here");
+    let core = names_below(&metadata, "sealwire-core");
+    found
+        .extend(NEVER_IN_THE_CORE.iter().filter(|n| core.contains(**n)).map(|n| format!("sealwire-core contains {n}")));
+    assert_none(&found, "crates/core also runs in browsers: frames, time and randomness come in, effects go out.");
 }
 
 #[test]

@@ -10,7 +10,11 @@ use sealwire_protocol::frames::{self, ClientFrame, ManifestDeviceFrame, Manifest
 use sealwire_protocol::signed::{Manifest, ManifestDevice, Recipient, WrapCert};
 use sealwire_protocol::spki::{KeyError, Spki};
 
-pub(crate) fn manifest_from_frame(frame: &ManifestFrame) -> Result<SignedManifest, KeyError> {
+/// A manifest as a frame carries it. Nothing of it is checked but the form of its keys.
+///
+/// # Errors
+/// [`KeyError`] when one of the keys is none.
+pub fn manifest_from_frame(frame: &ManifestFrame) -> Result<SignedManifest, KeyError> {
     let device = |device: &ManifestDeviceFrame| {
         let dsk = Spki::parse(&device.dsk.0)?;
         Ok(ManifestDevice { id: device.id, dsk, added_at: device.added_at, capabilities: device.capabilities })
@@ -21,7 +25,8 @@ pub(crate) fn manifest_from_frame(frame: &ManifestFrame) -> Result<SignedManifes
     Ok(SignedManifest { manifest, signature: frame.signature.0.clone() })
 }
 
-pub(crate) fn manifest_to_frame(signed: &SignedManifest) -> ManifestFrame {
+/// A manifest as a frame carries it.
+pub fn manifest_to_frame(signed: &SignedManifest) -> ManifestFrame {
     let manifest = &signed.manifest;
     let device = |device: &ManifestDevice| ManifestDeviceFrame {
         id: device.id,
@@ -38,13 +43,18 @@ pub(crate) fn manifest_to_frame(signed: &SignedManifest) -> ManifestFrame {
     }
 }
 
-pub(crate) fn cert_from_frame(frame: &WrapFrame) -> Result<SignedWrapCert, KeyError> {
+/// A wrap certificate as a frame carries it. Nothing of it is checked but the form of its key.
+///
+/// # Errors
+/// [`KeyError`] when the key is none.
+pub fn cert_from_frame(frame: &WrapFrame) -> Result<SignedWrapCert, KeyError> {
     let dwk = Spki::parse(&frame.dwk.0)?;
     let cert = WrapCert { seq: frame.seq, dwk, not_before: frame.not_before, not_after: frame.not_after };
     Ok(SignedWrapCert { cert, signature: frame.signature.0.clone() })
 }
 
-pub(crate) fn cert_to_frame(signed: &SignedWrapCert) -> WrapFrame {
+/// A wrap certificate as a frame carries it.
+pub fn cert_to_frame(signed: &SignedWrapCert) -> WrapFrame {
     WrapFrame {
         seq: signed.cert.seq,
         dwk: Blob(signed.cert.dwk.as_bytes().to_vec()),
@@ -55,7 +65,7 @@ pub(crate) fn cert_to_frame(signed: &SignedWrapCert) -> WrapFrame {
 }
 
 /// The envelope of a delivered message.
-pub(crate) fn envelope(frame: &frames::Delivered) -> Delivered {
+pub fn envelope(frame: &frames::Delivered) -> Delivered {
     let recipient = |r: &frames::DeliveredRecipient| Recipient { username: r.u.clone(), device: r.d, dwk_kid: r.k };
     Delivered {
         suite: frame.suite,
@@ -75,7 +85,7 @@ pub(crate) fn envelope(frame: &frames::Delivered) -> Delivered {
 
 /// The `message` frame of a sealed envelope: the bytes that are stored, and sent as often as it takes. Its `id` is the
 /// message's, so that every error finds its message.
-pub(crate) fn message_frame(sealed: &Sealed) -> String {
+pub fn message_frame(sealed: &Sealed) -> String {
     let header = &sealed.header;
     let recipient =
         |r: &Recipient| frames::Recipient { u: r.username.as_str().to_owned().into(), d: r.device, k: r.dwk_kid };

@@ -112,7 +112,7 @@ pub enum Standing {
 }
 
 /// The text in a message's body; `None` when it is of a kind that this version does not know.
-pub(crate) fn text_of(body: &[u8]) -> Option<String> {
+pub fn text_of(body: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
     #[serde(tag = "kind", rename_all = "lowercase")]
     enum Content {

@@ -1,0 +1,22 @@
+//! What a client decides, free of IO: no network, no files, no threads, no clock and no randomness of its own. Frames, time
+//! and random numbers come in as arguments; so the same code runs in a program and in a browser, and is tested without
+//! either.
+//!
+//! * whom to believe: [`pins`], [`devices`], [`handover`], [`lookups`]; what to sign: [`handshake`]
+//! * what to send, and when: [`outbox`], [`pace`], [`backoff`], [`clock`]
+//! * what arrived, and in which order it is shown: [`chain`], [`display`], [`conversation`]
+//! * [`convert`] between what JSON carries and what is signed and sealed
+
+pub mod backoff;
+pub mod chain;
+pub mod clock;
+pub mod conversation;
+pub mod convert;
+pub mod devices;
+pub mod display;
+pub mod handover;
+pub mod handshake;
+pub mod lookups;
+pub mod outbox;
+pub mod pace;
+pub mod pins;
