@@ -122,10 +122,15 @@ impl Source {
     fn test_modules(&self) -> impl Iterator<Item = String> {
         let stem = self.path.trim_end_matches(".rs");
         let folder = ["/mod", "/lib", "/main"].iter().find_map(|name| stem.strip_suffix(name)).unwrap_or(stem);
+        let beside = stem.rsplit_once('/').map_or("", |(folder, _)| folder);
         let declared = self.text.split("#[cfg(test)]\n").skip(1).filter_map(|rest| rest.lines().next());
-        let names =
-            declared.filter_map(|line| line.trim_start_matches("pub(crate) ").strip_prefix("mod ")?.strip_suffix(';'));
-        names.map(move |name| format!("{folder}/{name}"))
+        declared.filter_map(move |line| match line.strip_prefix("#[path = \"") {
+            Some(file) => Some(format!("{beside}/{}", file.strip_suffix(".rs\"]")?)),
+            None => {
+                let name = line.trim_start_matches("pub(crate) ").strip_prefix("mod ")?.strip_suffix(';')?;
+                Some(format!("{folder}/{name}"))
+            }
+        })
     }
 }
 

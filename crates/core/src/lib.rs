@@ -3,7 +3,7 @@
 //! either.
 //!
 //! * whom to believe: [`pins`], [`devices`], [`handover`], [`lookups`]; what to sign: [`handshake`]
-//! * what to send, and when: [`outbox`], [`pace`], [`backoff`], [`clock`]
+//! * what to send, and when: [`outbox`], [`requests`], [`pace`], [`backoff`], [`clock`]
 //! * what arrived, and in which order it is shown: [`chain`], [`display`], [`conversation`]
 //! * [`convert`] between what JSON carries and what is signed and sealed
 
@@ -20,3 +20,4 @@ pub mod lookups;
 pub mod outbox;
 pub mod pace;
 pub mod pins;
+pub mod requests;

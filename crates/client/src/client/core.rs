@@ -18,6 +18,7 @@ use crate::outbox::Outbox;
 use crate::pace::Pace;
 use crate::pins::{Person, PinError};
 use crate::profile::{Account, Content, DeviceKeys, Profile, Received};
+use crate::requests::{Requests, answered_id};
 use crate::server::Server;
 
 /// Both clocks at one moment.
@@ -38,6 +39,7 @@ pub(super) struct ToEnqueue {
     pub(super) reply: oneshot::Sender<Result<Vec<Pending>, Error>>,
 }
 
+type Reply = oneshot::Sender<Result<ServerFrame, Error>>;
 type SafetyReply = oneshot::Sender<Result<SafetyNumber, Error>>;
 
 pub(super) struct Core {
@@ -62,6 +64,7 @@ pub(super) struct Core {
     pub(super) refused_keys: HashMap<Username, PinError>,
     pub(super) lookups: Lookups,
     pub(super) safety: Vec<(Username, SafetyReply)>,
+    pub(super) requests: Requests<Reply>,
     /// Beliefs that are unknown here, until the look-up that decides: who believes, of whom, what.
     pub(super) beliefs: Vec<(Username, Username, [u8; 32])>,
 
@@ -102,6 +105,7 @@ impl Core {
             refused_keys: HashMap::new(),
             lookups: Lookups::default(),
             safety: Vec::new(),
+            requests: Requests::default(),
             beliefs: Vec::new(),
             next_seq: 1,
             inbox: Vec::new(),
@@ -166,6 +170,11 @@ impl Core {
         self.online = false;
         self.outbox.disconnected(self.now.ticks);
         self.lookups.disconnected(self.now.ticks);
+        for reply in self.requests.disconnected() {
+            let lost = "the connection was lost before the server answered; ask again to find out what it has done";
+            // Whoever asked may have gone.
+            drop(reply.send(Err(Error::Connect(lost.to_owned()))));
+        }
         self.out.clear();
         self.inbox.clear();
         self.next_seq = 1;
@@ -173,6 +182,10 @@ impl Core {
 
     /// A frame of a running session. Messages are collected for [`Self::take_inbox`].
     pub(super) fn frame(&mut self, frame: ServerFrame) -> Result<(), Error> {
+        if let Some(reply) = answered_id(&frame).and_then(|id| self.requests.answered(id)) {
+            self.request_answered(frame, reply);
+            return Ok(());
+        }
         match frame {
             ServerFrame::Message(message) => self.message(*message)?,
             ServerFrame::Status(status) => self.status(&status)?,
@@ -188,6 +201,22 @@ impl Core {
             _ => {}
         }
         Ok(())
+    }
+
+    fn request_answered(&mut self, frame: ServerFrame, reply: Reply) {
+        let answer = match frame {
+            ServerFrame::Error(error) => Err(Error::Refused { code: error.code, message: error.message }),
+            frame => {
+                if let ServerFrame::Devices(_) = frame {
+                    // One's own list of devices is another one now.
+                    let me = self.account.username.clone();
+                    self.lookups.want(&me);
+                }
+                Ok(frame)
+            }
+        };
+        // Whoever asked may have gone.
+        drop(reply.send(answer));
     }
 
     /// `seq` counts the messages of a connection from 1: an acknowledgement must not cover one that never came.
@@ -258,6 +287,14 @@ impl Core {
                 self.safety.push((name, reply));
             }
             Command::Shown(position) => self.shown.push(position),
+            Command::Profile(run) => run(&mut self.profile),
+            Command::Request { request, reply } => {
+                if let Err(reply) = self.requests.push(request, reply) {
+                    let many = "too many requests wait for a connection";
+                    // Whoever asked may have gone.
+                    drop(reply.send(Err(Error::Connect(many.to_owned()))));
+                }
+            }
             Command::Stop(_) => {}
         }
     }
@@ -272,6 +309,7 @@ impl Core {
             self.answer_safety();
             self.seal()?;
             self.ask_for_keys();
+            self.out.extend(std::iter::from_fn(|| self.requests.next_frame()));
             self.send()?;
         }
         Ok(())

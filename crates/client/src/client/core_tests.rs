@@ -203,3 +203,43 @@ fn a_server_that_has_more_and_shows_nothing_is_not_asked_again() {
     let error = world.core.frame(ServerFrame::Keys(Box::new(answer))).unwrap_err();
     assert!(error.is_passing(), "{error}");
 }
+
+fn rendezvous() -> sealwire_protocol::frames::Request<'static> {
+    let take = sealwire_protocol::frames::RendezvousTake { slot: Array([1; 16]), side: 1 };
+    let rendezvous = sealwire_protocol::frames::Rendezvous { put: None, take: Some(take) };
+    sealwire_protocol::frames::Request::Rendezvous(Box::new(rendezvous))
+}
+
+impl World {
+    fn request(&mut self) -> oneshot::Receiver<Result<ServerFrame, Error>> {
+        let (reply, answer) = oneshot::channel();
+        self.core.command(Command::Request { request: rendezvous(), reply });
+        answer
+    }
+}
+
+#[test]
+fn a_request_is_sent_and_its_answer_or_refusal_given_back() {
+    let mut world = world(Keys::clone);
+    let (mut first, mut second) = (world.request(), world.request());
+    let sent = world.settle();
+    assert_eq!((sent.len(), &sent[0]["type"]), (2, &Value::from("rendezvous")));
+    let refused =
+        ErrorFrame { id: sent[0]["id"].as_str().map(str::to_owned), ..ErrorFrame::new(ErrorCode::BadRequest, "side") };
+    world.core.frame(ServerFrame::Error(Box::new(refused))).unwrap();
+    assert!(matches!(first.try_recv().unwrap(), Err(Error::Refused { code: ErrorCode::BadRequest, .. })));
+    let answer = serde_json::json!({ "type": "rendezvous", "id": sent[1]["id"] });
+    world.core.frame(serde_json::from_value(answer).unwrap()).unwrap();
+    assert!(matches!(second.try_recv().unwrap(), Ok(ServerFrame::Rendezvous(_))));
+}
+
+#[test]
+fn a_request_fails_with_the_connection_that_it_was_sent_on() {
+    let mut world = world(Keys::clone);
+    let mut sent = world.request();
+    world.settle();
+    let mut waiting = world.request();
+    world.core.disconnected();
+    assert!(matches!(sent.try_recv().unwrap(), Err(Error::Connect(_))));
+    assert!(waiting.try_recv().is_err());
+}

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use sealwire_e2ee::SafetyNumber;
 use sealwire_protocol::ErrorCode;
-use sealwire_protocol::frames::Status;
+use sealwire_protocol::frames::{Request, ServerFrame, Status};
 use sealwire_protocol::ids::{MessageId, Username};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Send { to: Username, bodies: Vec<Vec<u8>>, reply: oneshot::Sender<Result<Vec<Pending>, Error>> },
     Safety { name: Username, reply: oneshot::Sender<Result<SafetyNumber, Error>> },
     Shown(i64),
+    Profile(Box<dyn FnOnce(&mut Profile) + Send>),
+    Request { request: Request<'static>, reply: oneshot::Sender<Result<ServerFrame, Error>> },
     Stop(oneshot::Sender<()>),
 }
 
@@ -171,6 +173,34 @@ impl Client {
     /// [`Error::Stopped`].
     pub async fn shown(&self, message: &Message) -> Result<(), Error> {
         self.commands.send(Command::Shown(message.position)).await.map_err(|_| self.why_stopped())
+    }
+
+    /// Runs `f` on the thread that owns the profile, and gives what it gives: for what a person reads and decides. Nothing
+    /// else happens meanwhile, so it should not take long. What is sent, and whose keys are believed, changes by this
+    /// handle's other methods only: the client does not look there again.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], or why it stopped.
+    pub async fn profile<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Profile) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let run = |reply: oneshot::Sender<T>| -> Box<dyn FnOnce(&mut Profile) + Send> {
+            // Whoever asked may have gone.
+            Box::new(move |profile| drop(reply.send(f(profile))))
+        };
+        self.ask(|reply| Command::Profile(run(reply))).await
+    }
+
+    /// Sends one request while logged in, and gives its answer: a frame of the same type. It waits for a connection for as
+    /// long as it takes. It must be one that is answered by its `id`: `rotate`, `devices`, `rendezvous`, `backup`,
+    /// `presence`, `keys` (protocol section 6).
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the server's code; [`Error::Connect`] when the connection was lost before the answer came:
+    /// nobody knows then whether the server has acted. [`Error::Stopped`], or why it stopped.
+    pub async fn request(&self, request: Request<'static>) -> Result<ServerFrame, Error> {
+        self.ask(|reply| Command::Request { request, reply }).await?
     }
 
     /// Ends the client: what was decided is stored, the connection is closed. The profile is free afterwards.
