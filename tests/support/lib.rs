@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, reason = "a library for tests: its panics are their failures")]
 
+pub mod hostile;
 pub mod profiles;
 pub mod server;
 pub mod stranger;

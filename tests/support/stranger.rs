@@ -11,7 +11,8 @@ mod wire;
 use std::time::Duration;
 
 pub use envelope::{dummy, dummy_for, dummy_of, sealed};
-pub use identity::{Identity, b64, unb64};
+pub(crate) use identity::fresh_message_id;
+pub use identity::{Identity, b64, key_of_pool, unb64};
 pub use person::Stranger;
 pub use wire::{Dial, Refused, Wire};
 

@@ -29,7 +29,11 @@ pub fn unb64(value: &Value) -> Vec<u8> {
     STANDARD.decode(value.as_str().expect("a string")).expect("Base64")
 }
 
-fn pool(n: usize) -> Vec<u8> {
+/// A private key of the pool, PKCS#8; they repeat after the last.
+///
+/// # Panics
+/// When the pool cannot be read.
+pub fn key_of_pool(n: usize) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("keys/k{}.der", n % KEYS));
     fs::read(path).expect("the key pool is part of the repository")
 }
@@ -75,13 +79,13 @@ impl Identity {
     }
 
     /// The identity key is the pool's key `aik`, the device's keys are the two from `first` on.
-    fn of_pool(name: &str, device: DeviceId, aik: usize, first: usize) -> Self {
+    pub(crate) fn of_pool(name: &str, device: DeviceId, aik: usize, first: usize) -> Self {
         let mut who = Self {
             name: name.parse().expect("a username"),
             device,
-            aik: IdentityKey::from_pkcs8(&pool(aik)).expect("a key of the pool"),
-            dsk: SigningKey::from_pkcs8(&pool(first)).expect("a key of the pool"),
-            dwk: WrapKey::from_pkcs8(&pool(first + 1)).expect("a key of the pool"),
+            aik: IdentityKey::from_pkcs8(&key_of_pool(aik)).expect("a key of the pool"),
+            dsk: SigningKey::from_pkcs8(&key_of_pool(first)).expect("a key of the pool"),
+            dwk: WrapKey::from_pkcs8(&key_of_pool(first + 1)).expect("a key of the pool"),
             first: aik,
             added_at: now(),
             registration: Value::Null,
@@ -100,7 +104,7 @@ impl Identity {
     /// # Panics
     /// When the pool cannot be read.
     pub fn another_wrap_key(&self) -> WrapKey {
-        WrapKey::from_pkcs8(&pool(self.first + 15)).expect("a key of the pool")
+        WrapKey::from_pkcs8(&key_of_pool(self.first + 15)).expect("a key of the pool")
     }
 
     /// This device in a manifest.
@@ -246,6 +250,6 @@ fn text<'a>(frame: &'a Value, field: &str) -> &'a str {
 }
 
 /// An id that no message has had.
-pub(super) fn fresh_message_id() -> MessageId {
+pub(crate) fn fresh_message_id() -> MessageId {
     MessageId::new_v7(now(), rand::random())
 }

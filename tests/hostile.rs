@@ -1,0 +1,8 @@
+//! A server that lies to real clients: it reorders, drops, repeats, redirects and changes what passes through it, and makes
+//! things up. For each lie: the client notices what can be noticed, never shows a false message, never seals for a wrong
+//! key, loses nothing that was typed, and works again once the server is honest.
+
+#[path = "hostile/envelopes.rs"]
+mod envelopes;
+#[path = "hostile/order.rs"]
+mod order;
