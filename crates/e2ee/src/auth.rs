@@ -4,6 +4,14 @@ use rand_core::CryptoRng;
 use sealwire_protocol::signed::AuthIn;
 
 use crate::keys::SigningKey;
+use crate::provider::RsaJob;
+
+/// The job that signs the answer to a challenge, for the key that `auth` names; its signature is the answer's.
+///
+/// The caller has checked what [`SigningKey::sign_auth`] wants checked.
+pub fn to_sign(auth: &AuthIn<'_>) -> RsaJob {
+    RsaJob::Sign { key: *auth.dsk_kid, message: auth.to_bytes() }
+}
 
 impl SigningKey {
     /// Signs the answer to a challenge. Its `dsk_kid` is always this key's, whatever `auth` says.

@@ -3,9 +3,10 @@
 use rand_core::CryptoRng;
 use sealwire_protocol::signed::{WrapCert, WrapCertError};
 use sealwire_protocol::spki::Spki;
-use sealwire_protocol::{DeviceId, Username};
+use sealwire_protocol::{DeviceId, Kid, Username};
 
 use crate::keys::SigningKey;
+use crate::provider::RsaJob;
 use crate::verify::{BadSignature, verify};
 
 /// A wrap certificate with its device's signature.
@@ -15,6 +16,14 @@ pub struct SignedWrapCert {
     pub cert: WrapCert,
     /// The device signing key's signature over it.
     pub signature: Vec<u8>,
+}
+
+/// A wrap certificate that its device is yet to sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsignedWrapCert {
+    cert: WrapCert,
+    dsk_kid: Kid,
+    to_sign: Vec<u8>,
 }
 
 /// Why a wrap certificate is not used.
@@ -37,8 +46,26 @@ impl SigningKey {
         device: &DeviceId,
         cert: WrapCert,
     ) -> SignedWrapCert {
-        let signature = self.sign(rng, &cert.to_bytes(username, device));
-        SignedWrapCert { cert, signature }
+        let unsigned = UnsignedWrapCert::new(*self.kid(), username, device, cert);
+        let signature = self.sign(rng, &unsigned.to_sign);
+        unsigned.finish(signature)
+    }
+}
+
+impl UnsignedWrapCert {
+    /// Of a wrap key of the device whose signing key is `dsk_kid`.
+    pub fn new(dsk_kid: Kid, username: &Username, device: &DeviceId, cert: WrapCert) -> Self {
+        Self { to_sign: cert.to_bytes(username, device), cert, dsk_kid }
+    }
+
+    /// The job that signs it.
+    pub fn job(&self) -> RsaJob {
+        RsaJob::Sign { key: self.dsk_kid, message: self.to_sign.clone() }
+    }
+
+    /// Takes the job's signature.
+    pub fn finish(self, signature: Vec<u8>) -> SignedWrapCert {
+        SignedWrapCert { cert: self.cert, signature }
     }
 }
 

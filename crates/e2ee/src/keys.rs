@@ -8,6 +8,7 @@ use sealwire_protocol::Kid;
 use sealwire_protocol::spki::Spki;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
+use crate::provider::ContentKey;
 use crate::rsa::{KeyPair, PrivateKeyError};
 
 macro_rules! private_key {
@@ -96,8 +97,7 @@ impl WrapKey {
         rng: &mut R,
         label: &[u8; 32],
         wrap: &[u8],
-    ) -> Option<Zeroizing<[u8; 32]>> {
-        let key = self.pair.decrypt(rng, label, wrap)?;
-        key.as_slice().try_into().ok().map(Zeroizing::new)
+    ) -> Option<ContentKey> {
+        ContentKey::from_slice(&self.pair.decrypt(rng, label, wrap)?)
     }
 }

@@ -3,9 +3,10 @@
 use rand_core::CryptoRng;
 use sealwire_protocol::signed::{Manifest, ManifestError};
 use sealwire_protocol::spki::Spki;
-use sealwire_protocol::{DeviceId, Username};
+use sealwire_protocol::{DeviceId, Kid, Username};
 
 use crate::keys::IdentityKey;
+use crate::provider::RsaJob;
 use crate::verify::{BadSignature, verify};
 
 /// A manifest with its account's signature.
@@ -15,6 +16,14 @@ pub struct SignedManifest {
     pub manifest: Manifest,
     /// The account identity key's signature over it.
     pub signature: Vec<u8>,
+}
+
+/// A manifest that its account is yet to sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsignedManifest {
+    manifest: Manifest,
+    aik_kid: Kid,
+    to_sign: Vec<u8>,
 }
 
 /// Why a manifest does not continue a chain.
@@ -69,9 +78,30 @@ impl IdentityKey {
         username: &Username,
         manifest: Manifest,
     ) -> Result<SignedManifest, ManifestError> {
+        let unsigned = UnsignedManifest::new(username, self.public(), manifest)?;
+        let signature = self.sign(rng, &unsigned.to_sign);
+        Ok(unsigned.finish(signature))
+    }
+}
+
+impl UnsignedManifest {
+    /// Of the account whose identity key is `aik`.
+    ///
+    /// # Errors
+    /// The rule that the manifest breaks by itself.
+    pub fn new(username: &Username, aik: &Spki, manifest: Manifest) -> Result<Self, ManifestError> {
         manifest.check_shape()?;
-        let signature = self.sign(rng, &manifest.to_bytes(username, self.public()));
-        Ok(SignedManifest { manifest, signature })
+        Ok(Self { to_sign: manifest.to_bytes(username, aik), manifest, aik_kid: aik.kid() })
+    }
+
+    /// The job that signs it.
+    pub fn job(&self) -> RsaJob {
+        RsaJob::Sign { key: self.aik_kid, message: self.to_sign.clone() }
+    }
+
+    /// Takes the job's signature.
+    pub fn finish(self, signature: Vec<u8>) -> SignedManifest {
+        SignedManifest { manifest: self.manifest, signature }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Opening (protocol section 4): the recipient's checks, in their order.
 
+use std::fmt;
+
 use rand_core::CryptoRng;
 use sealwire_protocol::signed::{
     Header, IV_LEN, Kind, MAX_RECIPIENTS, Recipient, SUITE_RSA_OAEP_4096_AES_256_GCM, message_input, sha256, wrap_label,
@@ -12,6 +14,7 @@ use crate::keys::WrapKey;
 use crate::manifest::SenderKey;
 use crate::padding::unpad;
 use crate::payload::{Lane, Payload};
+use crate::provider::{ContentKey, RsaJob};
 use crate::verify::verify;
 
 const MINUTE: u64 = 60 * 1000;
@@ -57,8 +60,8 @@ pub trait Receiver {
     /// The device's id.
     fn device(&self) -> &DeviceId;
 
-    /// The device's wrap key with this id, if it still holds it.
-    fn wrap_key(&self, kid: &Kid) -> Option<&WrapKey>;
+    /// Whether the device still holds the wrap key with this id.
+    fn holds(&self, kid: &Kid) -> bool;
 
     /// The sender's device signing key, from the chain of the identity key pinned for that name
     /// ([`Chain::sender_key`](crate::manifest::Chain::sender_key)).
@@ -69,6 +72,12 @@ pub trait Receiver {
 
     /// Whether a message of this device with this id has been opened before.
     fn has_seen(&self, from_device: &DeviceId, message_id: &MessageId) -> bool;
+}
+
+/// A receiver whose wrap keys lie in this process: it can [`open`] in one call.
+pub trait KeyHolder: Receiver {
+    /// The wrap key with this id; there when [`Receiver::holds`] it.
+    fn wrap_key(&self, kid: &Kid) -> Option<&WrapKey>;
 }
 
 /// Why there is no key to verify a sender with.
@@ -136,6 +145,21 @@ impl OpenError {
     }
 }
 
+/// An envelope that has passed steps 1 to 6: its sender is proven, and the content key is yet to be unwrapped.
+///
+/// `Debug` shows who sent it and nothing of what was said.
+pub struct Checked {
+    header: Header,
+    hdr: Vec<u8>,
+    sender: SenderKey,
+    lane: Lane,
+    iv: [u8; IV_LEN],
+    encrypted_message: Vec<u8>,
+    key: Kid,
+    label: [u8; 32],
+    wrap: Vec<u8>,
+}
+
 /// Opens an envelope. `now` is the local clock corrected by the server's, in milliseconds since 1970; `rng` blinds the
 /// private operation.
 ///
@@ -145,30 +169,73 @@ impl OpenError {
 /// The first of the checks that failed.
 pub fn open<R: CryptoRng + ?Sized>(
     rng: &mut R,
-    receiver: &impl Receiver,
+    receiver: &impl KeyHolder,
     lane: Lane,
     now: u64,
     envelope: &Delivered,
 ) -> Result<Opened, OpenError> {
+    let checked = check(receiver, lane, now, envelope)?;
+    let key = receiver.wrap_key(&checked.key).ok_or(OpenError::WrapKeyGone)?;
+    let content_key = key.unwrap_key(rng, &checked.label, &checked.wrap);
+    checked.finish(content_key)
+}
+
+/// Steps 1 to 6, all that can be done without a private key. `now` is the local clock corrected by the server's, in
+/// milliseconds since 1970.
+///
+/// # Errors
+/// The first of the checks that failed.
+pub fn check(receiver: &impl Receiver, lane: Lane, now: u64, envelope: &Delivered) -> Result<Checked, OpenError> {
     check_shape(envelope)?;
-    let me = check_addressing(receiver, envelope)?;
+    let index = check_addressing(receiver, envelope)?;
     let sender = look_up_sender(receiver, envelope)?;
     check_is_new(receiver, now, envelope)?;
-    if sha256(&envelope.wrap) != envelope.wrap_hashes[me.index] {
+    if sha256(&envelope.wrap) != envelope.wrap_hashes[index] {
         return Err(OpenError::WrapMismatch);
     }
     let header = envelope.header(sender.spki());
     let hdr = header.to_bytes();
     check_signature(sender.spki(), &hdr, envelope)?;
-    let payload = decrypt(rng, &me, &hdr, lane, envelope).ok_or(OpenError::Undecryptable)?;
-    Ok(Opened { header, sender, payload })
+    let me = &envelope.recipients[index];
+    Ok(Checked {
+        sender,
+        lane,
+        iv: envelope.iv,
+        encrypted_message: envelope.encrypted_message.clone(),
+        key: me.dwk_kid,
+        label: wrap_label(&hdr, me),
+        wrap: envelope.wrap.clone(),
+        header,
+        hdr,
+    })
 }
 
-/// This device's place among the recipients, and its key.
-struct Addressed<'a> {
-    index: usize,
-    recipient: &'a Recipient,
-    key: &'a WrapKey,
+impl Checked {
+    /// The job of step 7.
+    pub fn job(&self) -> RsaJob {
+        RsaJob::Unwrap { key: self.key, label: self.label, wrap: self.wrap.clone() }
+    }
+
+    /// Steps 7 to 10, with what the job gave.
+    ///
+    /// # Errors
+    /// [`OpenError::Undecryptable`], whichever of them failed.
+    pub fn finish(self, content_key: Option<ContentKey>) -> Result<Opened, OpenError> {
+        let payload = content_key.and_then(|key| self.decrypt(&key)).ok_or(OpenError::Undecryptable)?;
+        Ok(Opened { header: self.header, sender: self.sender, payload })
+    }
+
+    /// Steps 8 to 10. Which of them failed is nobody's business.
+    fn decrypt(&self, content_key: &ContentKey) -> Option<Payload> {
+        let padded = content::decrypt(content_key.bytes(), &self.hdr, &self.iv, &self.encrypted_message)?;
+        Payload::from_bytes(unpad(&padded)?).filter(|payload| payload.suits(self.lane))
+    }
+}
+
+impl fmt::Debug for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checked").field("header", &self.header).field("lane", &self.lane).finish_non_exhaustive()
+    }
 }
 
 /// Step 1.
@@ -182,8 +249,8 @@ fn check_shape(envelope: &Delivered) -> Result<(), OpenError> {
     if good { Ok(()) } else { Err(OpenError::Shape) }
 }
 
-/// Step 2.
-fn check_addressing<'a>(receiver: &'a impl Receiver, envelope: &'a Delivered) -> Result<Addressed<'a>, OpenError> {
+/// Step 2: this device's place among the recipients.
+fn check_addressing(receiver: &impl Receiver, envelope: &Delivered) -> Result<usize, OpenError> {
     let (name, device) = (receiver.username(), receiver.device());
     let of_the_two = |recipient: &Recipient| [&envelope.to, &envelope.from].contains(&&recipient.username);
     let good = [&envelope.to, &envelope.from].contains(&name)
@@ -195,9 +262,7 @@ fn check_addressing<'a>(receiver: &'a impl Receiver, envelope: &'a Delivered) ->
     }
     let index = envelope.recipients.iter().position(|recipient| recipient.order() == (name, device));
     let index = index.ok_or(OpenError::NotForMe)?;
-    let recipient = &envelope.recipients[index];
-    let key = receiver.wrap_key(&recipient.dwk_kid).ok_or(OpenError::WrapKeyGone)?;
-    Ok(Addressed { index, recipient, key })
+    if receiver.holds(&envelope.recipients[index].dwk_kid) { Ok(index) } else { Err(OpenError::WrapKeyGone) }
 }
 
 /// Step 3.
@@ -224,19 +289,6 @@ fn check_is_new(receiver: &impl Receiver, now: u64, envelope: &Delivered) -> Res
 fn check_signature(key: &Spki, hdr: &[u8], envelope: &Delivered) -> Result<(), OpenError> {
     let input = message_input(hdr, &envelope.iv, &envelope.encrypted_message, &envelope.wrap_hashes);
     verify(key, &input, &envelope.signature).map_err(|_| OpenError::BadSignature)
-}
-
-/// Steps 7 to 10. Which of them failed is nobody's business.
-fn decrypt<R: CryptoRng + ?Sized>(
-    rng: &mut R,
-    me: &Addressed<'_>,
-    hdr: &[u8],
-    lane: Lane,
-    envelope: &Delivered,
-) -> Option<Payload> {
-    let content_key = me.key.unwrap_key(rng, &wrap_label(hdr, me.recipient), &envelope.wrap)?;
-    let padded = content::decrypt(&content_key, hdr, &envelope.iv, &envelope.encrypted_message)?;
-    Payload::from_bytes(unpad(&padded)?).filter(|payload| payload.suits(lane))
 }
 
 impl Delivered {

@@ -5,12 +5,13 @@ use sealwire_protocol::signed::{
     Header, IV_LEN, Kind, MAX_RECIPIENTS, Recipient, SUITE_RSA_OAEP_4096_AES_256_GCM, message_input, sha256, wrap_label,
 };
 use sealwire_protocol::spki::Spki;
-use sealwire_protocol::{DeviceId, MessageId, Username};
+use sealwire_protocol::{DeviceId, Kid, MessageId, Username};
 use zeroize::Zeroizing;
 
 use crate::keys::SigningKey;
 use crate::padding::pad;
 use crate::payload::{Lane, Payload};
+use crate::provider::RsaJob;
 use crate::{content, rsa};
 
 /// A device to seal for, with the wrap key of its newest certificate.
@@ -60,6 +61,16 @@ pub struct Sealed {
     pub signature: Vec<u8>,
 }
 
+/// An envelope that its sending device is yet to sign. Its content key is gone: nothing secret is left in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsigned {
+    header: Header,
+    iv: [u8; IV_LEN],
+    encrypted_message: Vec<u8>,
+    wraps: Vec<Vec<u8>>,
+    to_sign: Vec<u8>,
+}
+
 /// A draft that no receiver would accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
@@ -82,10 +93,20 @@ pub enum SealError {
 /// # Errors
 /// [`SealError`] when no receiver would accept it.
 pub fn seal<R: CryptoRng + ?Sized>(rng: &mut R, key: &SigningKey, draft: &Draft<'_>) -> Result<Sealed, SealError> {
+    let unsigned = prepare(rng, key.kid(), draft)?;
+    let signature = key.sign(rng, &unsigned.to_sign);
+    Ok(unsigned.finish(signature))
+}
+
+/// Seals a draft but for the signature of the sending device, whose signing key is `dsk_kid`.
+///
+/// # Errors
+/// [`SealError`] when no receiver would accept it.
+pub fn prepare<R: CryptoRng + ?Sized>(rng: &mut R, dsk_kid: &Kid, draft: &Draft<'_>) -> Result<Unsigned, SealError> {
     check(draft)?;
     let mut targets: Vec<_> = draft.targets.iter().collect();
     targets.sort_by_key(|target| (&target.username, &target.device));
-    let header = header(key, draft, &targets);
+    let header = header(dsk_kid, draft, &targets);
     if !header.has_recipients_in_order() {
         return Err(SealError::Targets);
     }
@@ -101,8 +122,21 @@ pub fn seal<R: CryptoRng + ?Sized>(rng: &mut R, key: &SigningKey, draft: &Draft<
         .map(|(recipient, target)| rsa::encrypt(rng, &target.dwk, &wrap_label(&hdr, recipient), &content_key))
         .collect();
     let hashes: Vec<_> = wraps.iter().map(|wrap| sha256(wrap)).collect();
-    let signature = key.sign(rng, &message_input(&hdr, &iv, &encrypted_message, &hashes));
-    Ok(Sealed { header, iv, encrypted_message, wraps, signature })
+    let to_sign = message_input(&hdr, &iv, &encrypted_message, &hashes);
+    Ok(Unsigned { header, iv, encrypted_message, wraps, to_sign })
+}
+
+impl Unsigned {
+    /// The job that signs it.
+    pub fn job(&self) -> RsaJob {
+        RsaJob::Sign { key: self.header.dsk_kid, message: self.to_sign.clone() }
+    }
+
+    /// Takes the job's signature.
+    pub fn finish(self, signature: Vec<u8>) -> Sealed {
+        let Self { header, iv, encrypted_message, wraps, to_sign: _ } = self;
+        Sealed { header, iv, encrypted_message, wraps, signature }
+    }
 }
 
 fn check(draft: &Draft<'_>) -> Result<(), SealError> {
@@ -116,7 +150,7 @@ fn check(draft: &Draft<'_>) -> Result<(), SealError> {
     if draft.payload.suits(draft.lane) { Ok(()) } else { Err(SealError::Counter) }
 }
 
-fn header(key: &SigningKey, draft: &Draft<'_>, targets: &[&Target]) -> Header {
+fn header(dsk_kid: &Kid, draft: &Draft<'_>, targets: &[&Target]) -> Header {
     let recipient = |target: &&Target| Recipient {
         username: target.username.clone(),
         device: target.device,
@@ -128,7 +162,7 @@ fn header(key: &SigningKey, draft: &Draft<'_>, targets: &[&Target]) -> Header {
         timestamp: draft.timestamp,
         from: draft.from.clone(),
         from_device: draft.from_device,
-        dsk_kid: *key.kid(),
+        dsk_kid: *dsk_kid,
         kind: Kind::Direct,
         to: draft.to.clone(),
         recipients: targets.iter().map(recipient).collect(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sealwire_e2ee::manifest::SenderKey;
 use sealwire_e2ee::open::NoSenderKey;
-use sealwire_e2ee::{Delivered, Lane, Opened, Receiver, WrapKey, open};
+use sealwire_e2ee::{Delivered, KeyHolder, Lane, Opened, Receiver, WrapKey, open};
 use sealwire_protocol::signed::{Recipient, chain};
 use sealwire_protocol::{DeviceId, Kid, MessageId, Username};
 use serde_json::{Value, json};
@@ -182,6 +182,12 @@ struct Eyes<'a> {
     from: &'a Identity,
 }
 
+impl KeyHolder for Eyes<'_> {
+    fn wrap_key(&self, kid: &Kid) -> Option<&WrapKey> {
+        (self.me.dwk.kid() == kid).then_some(&self.me.dwk)
+    }
+}
+
 impl Receiver for Eyes<'_> {
     fn username(&self) -> &Username {
         &self.me.name
@@ -191,8 +197,8 @@ impl Receiver for Eyes<'_> {
         &self.me.device
     }
 
-    fn wrap_key(&self, kid: &Kid) -> Option<&WrapKey> {
-        (self.me.dwk.kid() == kid).then_some(&self.me.dwk)
+    fn holds(&self, kid: &Kid) -> bool {
+        self.wrap_key(kid).is_some()
     }
 
     fn sender_key(&self, from: &Username, device: &DeviceId, _: u64) -> Result<SenderKey, NoSenderKey> {

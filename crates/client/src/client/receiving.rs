@@ -6,7 +6,7 @@ use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use sealwire_e2ee::manifest::SenderKey;
 use sealwire_e2ee::open::MAX_AHEAD;
-use sealwire_e2ee::{ContentType, Lane, NoSenderKey, OpenError, Opened, Receiver, WrapKey, open};
+use sealwire_e2ee::{ContentType, KeyHolder, Lane, NoSenderKey, OpenError, Opened, Receiver, WrapKey, open};
 use sealwire_protocol::frames::{ClientFrame, Delivered, Request};
 use sealwire_protocol::ids::{DeviceId, Kid, MessageId, Username};
 
@@ -40,8 +40,8 @@ impl Receiver for Desk<'_> {
         &self.account.device
     }
 
-    fn wrap_key(&self, kid: &Kid) -> Option<&WrapKey> {
-        Some(self.dwk).filter(|key| key.kid() == kid)
+    fn holds(&self, kid: &Kid) -> bool {
+        self.wrap_key(kid).is_some()
     }
 
     fn sender_key(&self, _from: &Username, _device: &DeviceId, _timestamp: u64) -> Result<SenderKey, NoSenderKey> {
@@ -50,6 +50,12 @@ impl Receiver for Desk<'_> {
 
     fn has_seen(&self, _from_device: &DeviceId, _message_id: &MessageId) -> bool {
         self.seen
+    }
+}
+
+impl KeyHolder for Desk<'_> {
+    fn wrap_key(&self, kid: &Kid) -> Option<&WrapKey> {
+        Some(self.dwk).filter(|key| key.kid() == kid)
     }
 }
 

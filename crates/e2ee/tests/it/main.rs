@@ -1,6 +1,6 @@
 //! The envelope from outside: what opens, what does not, and in which words.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod attacks;
 mod chains;
@@ -9,5 +9,6 @@ mod companion;
 mod flips;
 mod keys;
 mod people;
+mod phases;
 mod properties;
 mod vector;

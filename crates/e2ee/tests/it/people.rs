@@ -8,8 +8,8 @@ use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use sealwire_e2ee::manifest::SenderKey;
 use sealwire_e2ee::{
-    ContentType, Delivered, Draft, Lane, NoSenderKey, OpenError, Opened, Payload, Receiver, Sealed, SigningKey, Target,
-    WrapKey, open, seal,
+    ContentType, Delivered, Draft, KeyHolder, Lane, NoSenderKey, OpenError, Opened, Payload, Receiver, Sealed,
+    SigningKey, Target, WrapKey, open, seal,
 };
 use sealwire_protocol::signed::sha256;
 use sealwire_protocol::{DeviceId, Kid, MessageId, Username};
@@ -60,8 +60,8 @@ impl Receiver for Device {
         &self.device
     }
 
-    fn wrap_key(&self, kid: &Kid) -> Option<&WrapKey> {
-        self.keys.get(kid)
+    fn holds(&self, kid: &Kid) -> bool {
+        self.keys.contains_key(kid)
     }
 
     fn sender_key(&self, _: &Username, device: &DeviceId, _: u64) -> Result<SenderKey, NoSenderKey> {
@@ -70,6 +70,12 @@ impl Receiver for Device {
 
     fn has_seen(&self, from_device: &DeviceId, message_id: &MessageId) -> bool {
         self.seen.contains(&(*from_device, *message_id))
+    }
+}
+
+impl KeyHolder for Device {
+    fn wrap_key(&self, kid: &Kid) -> Option<&WrapKey> {
+        self.keys.get(kid)
     }
 }
 
