@@ -2,7 +2,8 @@
 //! and random numbers come in as arguments; so the same code runs in a program and in a browser, and is tested without
 //! either.
 //!
-//! * whom to believe: [`pins`], [`devices`], [`handover`], [`lookups`]; what to sign: [`handshake`]
+//! * whom to believe: [`pins`], [`devices`], [`handover`], [`lookups`]; what to sign: [`handshake`]; when to
+//!   change keys: [`rotation`]
 //! * what to send, and when: [`outbox`], [`requests`], [`pace`], [`backoff`], [`clock`]
 //! * what arrived, and in which order it is shown: [`chain`], [`display`], [`conversation`]
 //! * [`convert`] between what JSON carries and what is signed and sealed
@@ -21,3 +22,4 @@ pub mod outbox;
 pub mod pace;
 pub mod pins;
 pub mod requests;
+pub mod rotation;
