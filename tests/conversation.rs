@@ -1,79 +1,20 @@
 //! `sealwire-chat` as a person or a script uses it: the README's first conversation, its exit codes, and a long backlog.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
-use sealwire_tests::Server;
 use sealwire_tests::profiles::{self, passphrase_file};
 use sealwire_tests::server::{NO_LIMITS, binary};
+use sealwire_tests::{Server, Terminal, terminal};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 /// Exit codes of `sealwire-chat` (`--help`).
 const USAGE: i32 = 2;
 const NO_CONNECTION: i32 = 3;
 const REFUSED: i32 = 4;
 const TIMED_OUT: i32 = 5;
-
-struct Terminal {
-    server: String,
-    home: TempDir,
-}
-
-impl Terminal {
-    fn new(server: &Server) -> Self {
-        let home = TempDir::with_prefix("sealwire-people-").expect("a directory for profiles can be made");
-        Self { server: server.origin(), home }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary("sealwire-chat"));
-        command.arg("--server").arg(&self.server).args(arguments).current_dir(self.home.path());
-        command.env("SEALWIRE_PASSPHRASE_FILE", passphrase_file(self.home.path()));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Output {
-        finish(self.command(arguments).spawn().expect("sealwire-chat runs")).await
-    }
-
-    /// Runs a command of `name`'s that must go well; gives what it printed.
-    async fn chat(&self, name: &str, arguments: &[&str]) -> String {
-        let output = self.run(&[&["--profile", name], arguments].concat()).await;
-        assert!(output.status.success(), "{arguments:?}: {}: {}", output.status, output.stderr.escape_ascii());
-        text(&output)
-    }
-
-    /// Runs a command of `name`'s; gives its exit code and what it said of it.
-    async fn fails(&self, name: &str, arguments: &[&str]) -> (Option<i32>, String) {
-        let output = self.run(&[&["--profile", name], arguments].concat()).await;
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-    }
-
-    /// Sends lines over one connection; gives the statuses printed.
-    async fn send_lines(&self, name: &str, to: &str, lines: &[String]) -> Vec<String> {
-        let mut child =
-            self.command(&["--profile", name, "send", to, "-", "--lines"]).spawn().expect("sealwire-chat runs");
-        let mut input = child.stdin.take().expect("it is piped");
-        input.write_all(lines.join("\n").as_bytes()).await.expect("it reads");
-        drop(input);
-        let output = finish(child).await;
-        assert!(output.status.success(), "{}: {}", output.status, output.stderr.escape_ascii());
-        text(&output).lines().map(str::to_owned).collect()
-    }
-}
-
-async fn finish(mut child: Child) -> Output {
-    drop(child.stdin.take());
-    child.wait_with_output().await.expect("a child can be waited for")
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("text").trim_end().to_owned()
-}
 
 /// The commands of the README's first conversation, word by word, in order.
 fn readme_commands() -> Vec<Vec<String>> {
@@ -96,14 +37,14 @@ fn words(line: &str) -> Vec<String> {
 #[tokio::test]
 async fn the_readme_s_first_conversation_happens_as_it_says() {
     let server = Server::start().await;
-    let terminal = Terminal::new(&server);
+    let people = Terminal::new(&server);
     let mut listening = None;
     let mut said = Vec::new();
     for command in readme_commands() {
         let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
         if arguments.ends_with(&["listen"]) {
             // It goes on in a terminal of its own.
-            listening = Some(terminal.command(&arguments).spawn().expect("sealwire-chat runs"));
+            listening = Some(people.command(&arguments).spawn().expect("sealwire-chat runs"));
             continue;
         }
         if arguments.contains(&"safety")
@@ -111,9 +52,9 @@ async fn the_readme_s_first_conversation_happens_as_it_says() {
         {
             child.kill().await.expect("it can be ended");
         }
-        let output = terminal.run(&arguments).await;
+        let output = people.run(&arguments).await;
         assert!(output.status.success(), "{arguments:?}: {}", output.stderr.escape_ascii());
-        said.push(text(&output));
+        said.push(terminal::text(&output));
     }
     let [_, _, queued, heard, delivered, alices_view, bobs_view] = &said[..] else {
         unreachable!("the README has other commands than this test knows: {said:?}")

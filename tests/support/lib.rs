@@ -6,5 +6,7 @@ pub mod hostile;
 pub mod profiles;
 pub mod server;
 pub mod stranger;
+pub mod terminal;
 
 pub use server::Server;
+pub use terminal::Terminal;

@@ -5,7 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sealwire_client::Profile;
+use sealwire_client::profile::DeviceKeys;
+use sealwire_client::register::register_with_keys;
 use sealwire_client::vault::Passphrase;
+
+use crate::stranger::{Identity, PATIENCE};
 
 const PASSPHRASE: &str = "correct horse battery staple";
 
@@ -22,4 +26,17 @@ pub fn passphrase_file(directory: &Path) -> PathBuf {
 /// Opens a profile, or makes it.
 pub fn open(path: &Path) -> Profile {
     Profile::open(path, &mut Passphrase::new(PASSPHRASE)).expect("the profile opens")
+}
+
+/// Registers a name on a server (its origin) with keys of the pool, and gives the profile.
+///
+/// # Panics
+/// When the server refuses.
+pub async fn register(path: &Path, server: &str, name: &str) -> Profile {
+    let Identity { name, aik, dsk, dwk, .. } = Identity::new(name);
+    let keys = DeviceKeys { aik: Some(aik), dsk, dwk };
+    let mut profile = open(path);
+    let server = server.parse().expect("a server's origin");
+    register_with_keys(&mut profile, &server, &name, &keys, PATIENCE).await.expect("the name is free");
+    profile
 }

@@ -1,11 +1,15 @@
 //! What may be typed.
 
+mod conversations;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use sealwire_client::Server;
 use sealwire_protocol::Username;
+
+pub(crate) use conversations::{Contacts, Decision, Export, History, Import, Passphrase, Whom};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -62,6 +66,38 @@ pub(crate) enum Command {
     ///
     /// With --json: name, safetyNumber, fromServer (false: by the keys that were seen before).
     Safety(Safety),
+    /// Print what was said with somebody, or list all conversations. What is unread stays so; needs no server.
+    ///
+    /// With --json, a message: peer, from, own, fromDevice, messageId, timestamp (milliseconds since 1970), state
+    /// (`received`, `waiting`, `queued`, `delivered`, `expired` or `failed`), text (null when it is of a kind that this
+    /// version does not know), fromRemovedDevice. A conversation: the fields of `contacts`, unread, and last (a message,
+    /// or null).
+    History(History),
+    /// List everybody who is known, or decide about one. Needs no server.
+    ///
+    /// With --json: name, verified, blocked, muted, request (a stranger's, neither written to nor accepted), changedKey
+    /// (the server shows another identity key than is believed; nothing is sent).
+    Contacts(Contacts),
+    /// Keep and show nothing of somebody's from now on, and send them nothing. They are not told.
+    ///
+    /// With --json: the fields of `contacts`.
+    Block(Whom),
+    /// Undo `block`. What came meanwhile is lost.
+    ///
+    /// With --json: the fields of `contacts`.
+    Unblock(Whom),
+    /// Write all conversations into a new file, NOT encrypted: one JSON object a line.
+    ///
+    /// With --json: file, messages (how many). With `-` the history itself is all that is printed.
+    Export(Export),
+    /// Take over a history that `export` wrote, all of it or nothing.
+    ///
+    /// With --json: added, known (messages that were there already).
+    Import(Import),
+    /// Change the passphrase of the profile, or let the system's keyring keep its key.
+    ///
+    /// With --json: profile, lockedBy (`passphrase` or `keyring`).
+    Passphrase(Passphrase),
     /// Print who you are.
     ///
     /// With --json: name, device, identity (the identity key's hash), server, profile, outbox (messages not sent yet).

@@ -27,18 +27,24 @@ pub(crate) fn open(arguments: &Arguments) -> Result<Profile, Failure> {
     Ok(Profile::open(&directory(arguments)?, &mut Person::of(arguments))?)
 }
 
-/// Opens the profile of somebody who is registered; makes none.
-pub(crate) fn open_registered(arguments: &Arguments) -> Result<Profile, Failure> {
-    let advice = "type: sealwire-chat --server URL register NAME";
+const HOW_TO_BEGIN: &str = "type: sealwire-chat --server URL register NAME";
+
+/// Opens a profile that is there, also one without an account, or whose account was deleted.
+pub(crate) fn open_existing(arguments: &Arguments) -> Result<Profile, Failure> {
     let directory = directory(arguments)?;
     if !directory.join("profile.db").exists() {
         let text = format!("there is no profile in {}", directory.display());
-        return Err(Failure::failed(text).and(advice));
+        return Err(Failure::failed(text).and(HOW_TO_BEGIN));
     }
-    let profile = Profile::open(&directory, &mut Person::of(arguments))?;
+    Ok(Profile::open(&directory, &mut Person::of(arguments))?)
+}
+
+/// Opens the profile of somebody who is registered; makes none.
+pub(crate) fn open_registered(arguments: &Arguments) -> Result<Profile, Failure> {
+    let profile = open_existing(arguments)?;
     match profile.account() {
         Ok(_) => Ok(profile),
-        Err(error @ ProfileError::NoAccount) => Err(Failure::from(error).and(advice)),
+        Err(error @ ProfileError::NoAccount) => Err(Failure::from(error).and(HOW_TO_BEGIN)),
         Err(error) => Err(error.into()),
     }
 }

@@ -58,6 +58,16 @@ pub(crate) fn harmless(text: &str) -> String {
     out
 }
 
+/// The beginning of a text that is harmless already, in one line of at most so many characters.
+pub(crate) fn in_one_line(text: &str, most: usize) -> String {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(most) {
+        None => line,
+        Some(_) => line.chars().take(most.saturating_sub(3)).chain("...".chars()).collect(),
+    }
+}
+
 /// The same JSON, in one line, with whatever steers a terminal written as escapes.
 pub(crate) fn harmless_json(json: &serde_json::Value) -> String {
     let mut out = String::new();
@@ -118,6 +128,12 @@ mod tests {
     #[test]
     fn a_second_line_does_not_pass_for_a_message() {
         assert_eq!(harmless("hi\nbob: give me the key"), "hi\n    bob: give me the key");
+    }
+
+    #[test]
+    fn what_is_longer_than_a_line_ends_in_dots() {
+        assert_eq!(in_one_line(" a\n    b ", 3), "a b");
+        assert_eq!(in_one_line("grüße dich", 6), "grü...");
     }
 
     #[test]

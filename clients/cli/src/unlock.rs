@@ -45,13 +45,26 @@ impl Unlock for Person {
     }
 }
 
+/// A passphrase to lock the profile by from now on: of a file, or asked for.
+pub(crate) fn new_passphrase(file: Option<&Path>) -> Result<Zeroizing<String>, ProfileError> {
+    match file {
+        Some(file) => first_line(file),
+        None if io::stderr().is_terminal() => ask_twice_if_new(Ask::New),
+        None => Err(ProfileError::Locked(
+            "there is no terminal to ask for the new passphrase on; name a file whose first line it is: \
+             --new-passphrase-file FILE"
+                .to_owned(),
+        )),
+    }
+}
+
 fn ask_twice_if_new(ask: Ask) -> Result<Zeroizing<String>, ProfileError> {
     if ask == Ask::Existing {
         return prompt("Passphrase: ");
     }
     let passphrase = prompt(&format!("A new passphrase for this profile, at least {MIN_PASSPHRASE} characters: "))?;
     if passphrase != prompt("The same again: ")? {
-        return Err(ProfileError::Locked("the two are not the same; nothing was made".to_owned()));
+        return Err(ProfileError::Locked("the two are not the same; nothing was changed".to_owned()));
     }
     Ok(passphrase)
 }

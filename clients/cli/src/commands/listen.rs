@@ -4,7 +4,7 @@ use sealwire_client::{Client, Error, Event, Events, Message};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use super::{stop, tell, unwritten};
+use super::{UNKNOWN_KIND, stop, tell, unwritten};
 use crate::arguments::{Arguments, Listen};
 use crate::exit::{Code, Failure};
 use crate::profile;
@@ -77,6 +77,6 @@ fn line(message: &Message, as_json: bool) -> String {
         }));
     }
     let removed = if message.from_removed_device { " (from a device that was removed)" } else { "" };
-    let text = message.text.as_deref().map_or("(of a kind that this version does not know)".to_owned(), harmless);
+    let text = message.text.as_deref().map_or_else(|| UNKNOWN_KIND.to_owned(), harmless);
     format!("{} {}{removed}: {text}", utc(message.timestamp), message.from)
 }

@@ -1,6 +1,10 @@
 //! One file per command.
 
+pub(crate) mod archive;
+pub(crate) mod contacts;
+pub(crate) mod history;
 pub(crate) mod listen;
+pub(crate) mod passphrase;
 pub(crate) mod register;
 pub(crate) mod safety;
 pub(crate) mod send;
@@ -10,9 +14,18 @@ pub(crate) mod whoami;
 use std::io;
 
 use sealwire_client::{Client, Event, Events};
+use serde_json::Value;
 
 use crate::exit::Failure;
-use crate::terminal::complain;
+use crate::terminal::{complain, harmless_json, say};
+
+/// Stands for the text of a message that a later version wrote.
+const UNKNOWN_KIND: &str = "(of a kind that this version does not know)";
+
+/// Writes one answer to standard output: an object for scripts, or words.
+fn print(as_json: bool, object: &Value, words: impl FnOnce() -> String) -> Result<(), Failure> {
+    say(&if as_json { harmless_json(object) } else { words() }).map_err(unwritten)
+}
 
 /// Standard output is gone: nobody reads on.
 fn unwritten(error: io::Error) -> Failure {

@@ -68,6 +68,14 @@ impl Profile {
         Ok(Account { username, device: device_id(device)?, server })
     }
 
+    /// The account's name, also when it has been deleted since.
+    ///
+    /// # Errors
+    /// [`ProfileError::NoAccount`] before it is registered; [`ProfileError::Database`].
+    pub fn name(&self) -> Result<Username, ProfileError> {
+        self.own_name()?.ok_or(ProfileError::NoAccount)
+    }
+
     /// The account's name, also when it has been deleted since; `None` before it is registered.
     pub(super) fn own_name(&self) -> Result<Option<Username>, ProfileError> {
         match self.account() {

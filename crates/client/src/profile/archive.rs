@@ -62,7 +62,7 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::Archive`] when it cannot be written; [`ProfileError::NoAccount`]; [`ProfileError::Database`].
     pub fn export(&self, to: &mut dyn Write) -> Result<u64, ProfileError> {
-        let username = self.own_name()?.ok_or(ProfileError::NoAccount)?;
+        let username = self.name()?;
         write_line(to, &Header { sealwire: "history".to_owned(), version: VERSION, username })?;
         let sql = format!(
             "SELECT {COLUMNS} FROM messages WHERE is_content ORDER BY peer, sort_time, from_device, counter, message_id"
@@ -102,7 +102,7 @@ impl Profile {
     /// [`ProfileError::Archive`] with the line that cannot be taken; [`ProfileError::NoAccount`];
     /// [`ProfileError::Database`].
     pub fn import(&mut self, from: &mut dyn BufRead) -> Result<Imported, ProfileError> {
-        let me = self.own_name()?.ok_or(ProfileError::NoAccount)?;
+        let me = self.name()?;
         check_header(&next_line(from, 1)?.unwrap_or_default(), &me)?;
         let transaction = self.database.transaction()?;
         let mut imported = Imported::default();

@@ -115,13 +115,23 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::Database`].
     pub fn search(&self, text: &str, limit: usize) -> Result<Vec<Entry>, ProfileError> {
+        self.search_in(None, text, limit)
+    }
+
+    /// Like [`Self::search`], in one conversation where a peer is named, whatever was decided about them.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn search_in(&self, peer: Option<&Username>, text: &str, limit: usize) -> Result<Vec<Entry>, ProfileError> {
         let wanted = text.to_lowercase();
         let sql = format!(
             "SELECT {COLUMNS} FROM messages
-             WHERE is_content AND peer NOT IN (SELECT username FROM contacts WHERE blocked) ORDER BY {NEWEST_FIRST}"
+             WHERE is_content AND CASE WHEN ?1 IS NULL
+                 THEN peer NOT IN (SELECT username FROM contacts WHERE blocked) ELSE peer = ?1 END
+             ORDER BY {NEWEST_FIRST}"
         );
         let mut statement = self.database.prepare_cached(&sql)?;
-        let mut rows = statement.query([])?;
+        let mut rows = statement.query([peer.map(|peer| self.vault.name(peer))])?;
         let mut found = Vec::new();
         while found.len() < limit
             && let Some(row) = rows.next()?
