@@ -63,10 +63,12 @@ impl From<sealwire_client::profile::ProfileError> for Failure {
 
 pub(crate) fn code_of(error: &Error) -> Code {
     match error {
-        Error::Profile(_) | Error::NobodyToSendTo(_) | Error::Stopped => Code::Failed,
+        Error::Profile(_) | Error::NobodyToSendTo(_) | Error::Blocked(_) | Error::Stopped => Code::Failed,
         Error::TooLong(_) => Code::Usage,
         Error::Connect(_) | Error::Busy(_) => Code::NoConnection,
-        Error::Refused { .. } | Error::Closed(_) | Error::UnknownUser(_) | Error::GivenUp { .. } => Code::Refused,
+        Error::Refused { .. } | Error::Closed(_) | Error::Removed | Error::UnknownUser(_) | Error::GivenUp { .. } => {
+            Code::Refused
+        }
         Error::Challenge(_) | Error::Untrusted { .. } => Code::Security,
     }
 }

@@ -110,6 +110,9 @@ fn closed(frame: Option<&CloseFrame>) -> Error {
         Some(number) => format!("the server closed the connection: {meaning} ({number})"),
         None => "the server closed the connection".to_owned(),
     };
+    if number == Some(CloseCode::Revoked.number()) {
+        return Error::Removed;
+    }
     if comes_back(number) { Error::Connect(text) } else { Error::Closed(text) }
 }
 
@@ -179,6 +182,7 @@ mod tests {
         assert!(close(1012).is_passing());
         assert!(close(4429).is_passing());
         assert!(!close(4409).is_passing());
+        assert!(matches!(close(4403), Error::Removed));
         assert!(closed(None).is_passing());
     }
 

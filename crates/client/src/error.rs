@@ -62,6 +62,15 @@ pub enum Error {
         /// The server's text.
         message: String,
     },
+    /// One has blocked this person.
+    #[error("{0} is blocked; unblock {0} first, to write again")]
+    Blocked(Username),
+    /// This device is the account's no more.
+    #[error(
+        "this device was removed from the account, or the account was deleted or banned; what is stored here can still be \
+         exported"
+    )]
+    Removed,
     /// The client has been stopped.
     #[error("the client has been stopped")]
     Stopped,

@@ -86,6 +86,16 @@ pub fn envelope(frame: &frames::Delivered) -> Delivered {
 /// The `message` frame of a sealed envelope: the bytes that are stored, and sent as often as it takes. Its `id` is the
 /// message's, so that every error finds its message.
 pub fn message_frame(sealed: &Sealed) -> String {
+    let id = Some(Cow::Owned(sealed.header.message_id.to_string()));
+    ClientFrame { id, ack: None, request: Request::Message(Box::new(frame_of(sealed))) }.to_json()
+}
+
+/// The `signal` frame of a sealed envelope. It has no `id`: whether it arrives is nobody's concern.
+pub fn signal_frame(sealed: &Sealed) -> String {
+    ClientFrame::from(Request::Signal(Box::new(frame_of(sealed)))).to_json()
+}
+
+fn frame_of(sealed: &Sealed) -> frames::Message<'_> {
     let header = &sealed.header;
     let recipient =
         |r: &Recipient| frames::Recipient { u: r.username.as_str().to_owned().into(), d: r.device, k: r.dwk_kid };
@@ -98,7 +108,7 @@ pub fn message_frame(sealed: &Sealed) -> String {
         [only] => (Some(Base64::encode(only)), None),
         wraps => (None, Some(header.recipients.iter().zip(wraps).map(wrapped).collect())),
     };
-    let message = frames::Message {
+    frames::Message {
         message_id: header.message_id,
         to: Cow::Borrowed(header.to.as_str()),
         encrypted_message: Base64::encode(&sealed.encrypted_message),
@@ -109,7 +119,5 @@ pub fn message_frame(sealed: &Sealed) -> String {
         recipients: header.recipients.iter().map(recipient).collect(),
         encrypted_key: one,
         encrypted_keys: many,
-    };
-    let id = Some(Cow::Owned(header.message_id.to_string()));
-    ClientFrame { id, ack: None, request: Request::Message(Box::new(message)) }.to_json()
+    }
 }

@@ -30,6 +30,11 @@ impl<M> Display<M> {
         Self { next, waiting: BTreeMap::new(), gap_since: None }
     }
 
+    /// Whether anything waits to be shown.
+    pub fn has_any(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Takes a message in.
     pub fn arrived(&mut self, counter: u64, message: M) {
         self.waiting.entry(counter).or_default().push(message);

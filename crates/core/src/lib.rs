@@ -4,7 +4,7 @@
 //!
 //! * whom to believe: [`pins`], [`devices`], [`handover`], [`lookups`]; what to sign: [`handshake`]; when to
 //!   change keys: [`rotation`]
-//! * what to send, and when: [`outbox`], [`requests`], [`pace`], [`backoff`], [`clock`]
+//! * what to send, and when: [`outbox`], [`requests`], [`pace`], [`backoff`], [`clock`], [`presence`], [`transient`]
 //! * what arrived, and in which order it is shown: [`chain`], [`display`], [`conversation`]
 //! * [`convert`] between what JSON carries and what is signed and sealed
 
@@ -21,5 +21,7 @@ pub mod lookups;
 pub mod outbox;
 pub mod pace;
 pub mod pins;
+pub mod presence;
 pub mod requests;
 pub mod rotation;
+pub mod transient;

@@ -68,6 +68,9 @@ fn tell(event: &Event) {
             complain(&format!("a device of {name} has been away: its key should have been replaced {days} days ago"));
         }
         Event::Offline(error) => complain(&format!("{error}; trying again")),
-        Event::Message(_) | Event::Status { .. } | Event::Online => {}
+        Event::DevicesChanged { name, added, removed } => {
+            complain(&format!("the devices of {name} have changed: {} added, {} removed", added.len(), removed.len()));
+        }
+        Event::Message(_) | Event::Status { .. } | Event::Online | Event::Typing { .. } | Event::Presence { .. } => {}
     }
 }

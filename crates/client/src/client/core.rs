@@ -3,13 +3,13 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use sealwire_e2ee::SafetyNumber;
+use sealwire_e2ee::{SafetyNumber, WrapKey};
 use sealwire_protocol::ErrorCode;
 use sealwire_protocol::frames::{Delivered, ErrorFrame, HeartbeatAnswer, ServerFrame, Session, Status, StatusFrame};
 use sealwire_protocol::ids::{DeviceId, MessageId, Username};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::{Alarm, Command, Event, Pending, Progress};
+use super::{Alarm, Command, Event, Pending, Progress, Reply};
 use crate::clock::Correction;
 use crate::display::Display;
 use crate::error::Error;
@@ -17,9 +17,11 @@ use crate::lookups::Lookups;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
 use crate::pins::{Person, PinError};
+use crate::presence::Presence;
 use crate::profile::{Account, Content, DeviceKeys, Profile, Received};
 use crate::requests::{Requests, answered_id};
 use crate::server::Server;
+use crate::transient::{Heard, Typing};
 
 /// Both clocks at one moment.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,17 +38,24 @@ const EVENTS_WAITING: usize = 1_024;
 /// Messages that are about to be stored, and who waits for that.
 pub(super) struct ToEnqueue {
     pub(super) messages: Vec<(Username, MessageId, Content)>,
-    pub(super) reply: oneshot::Sender<Result<Vec<Pending>, Error>>,
+    pub(super) reply: Reply<Vec<Pending>>,
 }
 
-type Reply = oneshot::Sender<Result<ServerFrame, Error>>;
-type SafetyReply = oneshot::Sender<Result<SafetyNumber, Error>>;
+/// Who sent a request.
+pub(super) enum Asker {
+    /// Whoever holds the handle.
+    Program(Reply<ServerFrame>),
+    /// This client, that has told whether presence is shared.
+    Share(bool),
+}
 
 pub(super) struct Core {
     pub(super) profile: Profile,
     pub(super) server: Server,
     pub(super) account: Account,
     pub(super) keys: DeviceKeys,
+    /// All wrap keys that this device still holds: mail may be sealed to an old one.
+    pub(super) wrap_keys: Vec<WrapKey>,
     pub(super) now: Now,
     pub(super) correction: Correction,
     /// Frames to send.
@@ -62,9 +71,11 @@ pub(super) struct Core {
 
     pub(super) people: HashMap<Username, Person>,
     pub(super) refused_keys: HashMap<Username, PinError>,
+    /// Names that show another identity key, and whose next look-up begins with their first manifest.
+    pub(super) ask_from_start: HashSet<Username>,
     pub(super) lookups: Lookups,
-    pub(super) safety: Vec<(Username, SafetyReply)>,
-    pub(super) requests: Requests<Reply>,
+    pub(super) safety: Vec<(Username, Reply<SafetyNumber>)>,
+    pub(super) requests: Requests<Asker>,
     /// Beliefs that are unknown here, until the look-up that decides: who believes, of whom, what.
     pub(super) beliefs: Vec<(Username, Username, [u8; 32])>,
 
@@ -75,12 +86,18 @@ pub(super) struct Core {
     /// Of each sender, device and conversation.
     pub(super) displays: HashMap<(Username, DeviceId, Username), Display<(i64, Received)>>,
     pub(super) shown: Vec<i64>,
-    pub(super) warned_of_old_keys: HashSet<DeviceId>,
+    pub(super) warned_of_old_keys: HashSet<(Username, DeviceId)>,
+    /// The clock was said to be wrong; nothing is sealed before the server has told its time.
+    pub(super) awaits_time: bool,
+    pub(super) presence: Presence,
+    pub(super) typing: Typing,
+    pub(super) heard: Heard,
 }
 
 impl Core {
     pub(super) fn new(profile: Profile, server: Server) -> Result<Self, Error> {
         let (account, keys) = (profile.account()?, profile.keys()?);
+        let wrap_keys = profile.wrap_keys()?.into_iter().map(|stored| stored.key).collect();
         let mut outbox = Outbox::default();
         for (to, id, sealed, replaced) in profile.outbox()? {
             outbox.push(&to, id, sealed, replaced);
@@ -91,6 +108,7 @@ impl Core {
             server,
             account,
             keys,
+            wrap_keys,
             now: Now::default(),
             correction: Correction::default(),
             out: VecDeque::new(),
@@ -103,6 +121,7 @@ impl Core {
             waiters: HashMap::new(),
             people: HashMap::new(),
             refused_keys: HashMap::new(),
+            ask_from_start: HashSet::new(),
             lookups: Lookups::default(),
             safety: Vec::new(),
             requests: Requests::default(),
@@ -113,7 +132,12 @@ impl Core {
             displays: HashMap::new(),
             shown: Vec::new(),
             warned_of_old_keys: HashSet::new(),
+            awaits_time: false,
+            presence: Presence::default(),
+            typing: Typing::default(),
+            heard: Heard::default(),
         };
+        core.load_refusals()?;
         for (position, received) in unshown {
             core.display(position, received)?;
         }
@@ -149,7 +173,10 @@ impl Core {
     }
 
     /// A log-in went well: this begins a session, or prolongs it.
-    pub(super) fn session(&mut self, session: &Session) {
+    ///
+    /// # Errors
+    /// [`Error::Profile`].
+    pub(super) fn session(&mut self, session: &Session) -> Result<(), Error> {
         self.pace.set_limits(&session.limits);
         if !self.online {
             self.online = true;
@@ -162,18 +189,25 @@ impl Core {
             for sender in self.deferred.iter().map(|(_, frame)| &frame.from) {
                 self.lookups.want(sender);
             }
+            self.tell_share()?;
             self.tell(Event::Online);
         }
+        Ok(())
     }
 
     pub(super) fn disconnected(&mut self) {
         self.online = false;
         self.outbox.disconnected(self.now.ticks);
         self.lookups.disconnected(self.now.ticks);
-        for reply in self.requests.disconnected() {
+        self.presence.disconnected();
+        // The next challenge tells the time.
+        self.awaits_time = false;
+        for asker in self.requests.disconnected() {
             let lost = "the connection was lost before the server answered; ask again to find out what it has done";
-            // Whoever asked may have gone.
-            drop(reply.send(Err(Error::Connect(lost.to_owned()))));
+            if let Asker::Program(reply) = asker {
+                // Whoever asked may have gone.
+                drop(reply.send(Err(Error::Connect(lost.to_owned()))));
+            }
         }
         self.out.clear();
         self.inbox.clear();
@@ -182,9 +216,8 @@ impl Core {
 
     /// A frame of a running session. Messages are collected for [`Self::take_inbox`].
     pub(super) fn frame(&mut self, frame: ServerFrame) -> Result<(), Error> {
-        if let Some(reply) = answered_id(&frame).and_then(|id| self.requests.answered(id)) {
-            self.request_answered(frame, reply);
-            return Ok(());
+        if let Some(asker) = answered_id(&frame).and_then(|id| self.requests.answered(id)) {
+            return self.request_answered(frame, asker);
         }
         match frame {
             ServerFrame::Message(message) => self.message(*message)?,
@@ -197,13 +230,20 @@ impl Core {
                     self.tell(Event::MailboxOverflow(missed));
                 }
             }
-            ServerFrame::Session(session) => self.session(&session),
+            ServerFrame::Session(session) => self.session(&session)?,
+            ServerFrame::Signal(signal) => self.signal(&signal)?,
+            ServerFrame::Presence(presence) => self.presence_told(&presence),
             _ => {}
         }
         Ok(())
     }
 
-    fn request_answered(&mut self, frame: ServerFrame, reply: Reply) {
+    fn request_answered(&mut self, frame: ServerFrame, asker: Asker) -> Result<(), Error> {
+        let reply = match asker {
+            Asker::Program(reply) => reply,
+            Asker::Share(share) if matches!(frame, ServerFrame::Presence(_)) => return self.share_confirmed(share),
+            Asker::Share(_) => return Ok(()),
+        };
         let answer = match frame {
             ServerFrame::Error(error) => Err(Error::Refused { code: error.code, message: error.message }),
             frame => {
@@ -217,6 +257,7 @@ impl Core {
         };
         // Whoever asked may have gone.
         drop(reply.send(answer));
+        Ok(())
     }
 
     /// `seq` counts the messages of a connection from 1: an acknowledgement must not cover one that never came.
@@ -231,6 +272,7 @@ impl Core {
 
     fn heartbeat_answered(&mut self, answer: &HeartbeatAnswer) {
         self.correction.observe(answer.server_time, self.now.wall);
+        self.awaits_time = false;
     }
 
     fn status(&mut self, frame: &StatusFrame) -> Result<(), Error> {
@@ -272,8 +314,15 @@ impl Core {
     }
 
     /// Takes a command in; [`Self::pump`] acts on it. Stopping is the driver's.
-    pub(super) fn command(&mut self, command: Command) {
+    ///
+    /// # Errors
+    /// [`Error::Profile`], where nobody waits for an answer that could carry it.
+    pub(super) fn command(&mut self, command: Command) -> Result<(), Error> {
         match command {
+            Command::Send { to, reply, .. } if self.profile.contact(&to)?.blocked => {
+                // Whoever asked may have gone.
+                drop(reply.send(Err(Error::Blocked(to))));
+            }
             Command::Send { to, bodies, reply } => {
                 let messages =
                     bodies.into_iter().map(|body| (to.clone(), self.new_message_id(), Content::Content(body)));
@@ -289,14 +338,21 @@ impl Core {
             Command::Shown(position) => self.shown.push(position),
             Command::Profile(run) => run(&mut self.profile),
             Command::Request { request, reply } => {
-                if let Err(reply) = self.requests.push(request, reply) {
+                if let Err(Asker::Program(reply)) = self.requests.push(request, Asker::Program(reply)) {
                     let many = "too many requests wait for a connection";
                     // Whoever asked may have gone.
                     drop(reply.send(Err(Error::Connect(many.to_owned()))));
                 }
             }
+            // Whoever asked may have gone, here and below.
+            Command::SharePresence { share, reply } => drop(reply.send(self.share_presence(share))),
+            Command::AcceptIdentity { name, reply } => drop(reply.send(self.accept_identity(&name))),
+            Command::Block { name, blocked, reply } => drop(reply.send(self.block(&name, blocked))),
+            Command::Typing(to) => self.tell_typing(&to)?,
+            Command::Watch(names) => self.presence.watch(names),
             Command::Stop(_) => {}
         }
+        Ok(())
     }
 
     /// Does all that can be done now.
@@ -308,8 +364,9 @@ impl Core {
             self.want_keys_of_deferred();
             self.answer_safety();
             self.seal()?;
-            self.ask_for_keys();
+            self.ask_for_keys()?;
             self.out.extend(std::iter::from_fn(|| self.requests.next_frame()));
+            self.subscribe();
             self.send()?;
         }
         Ok(())

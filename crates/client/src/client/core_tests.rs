@@ -6,6 +6,8 @@ use sealwire_protocol::frames::{DeliveredRecipient, DeviceWrap, Keys, SessionLim
 use serde_json::Value;
 use tempfile::TempDir;
 
+use tokio::sync::oneshot;
+
 use super::*;
 use crate::register::new_account;
 
@@ -54,7 +56,7 @@ struct World {
     core: Core,
     alice: Keys,
     bob: Keys,
-    _home: TempDir,
+    home: TempDir,
 }
 
 /// Alice, logged in, who knows of bob what `known` says.
@@ -70,7 +72,12 @@ fn world(known: impl Fn(&Keys) -> Keys) -> World {
     profile.registered().unwrap();
     let mut core = Core::new(profile, "wss://chat.example.org".parse().unwrap()).unwrap();
     core.now = Now { ticks: 1, wall: NOW };
-    core.session(&Session {
+    core.session(&session()).unwrap();
+    World { core, alice, bob, home }
+}
+
+fn session() -> Session {
+    Session {
         id: None,
         session_id: Array([0; 16]),
         username: name("alice"),
@@ -85,8 +92,7 @@ fn world(known: impl Fn(&Keys) -> Keys) -> World {
             mailbox_messages: 0,
             key_lookups_per_minute: 0,
         },
-    });
-    World { core, alice, bob, _home: home }
+    }
 }
 
 impl World {
@@ -110,7 +116,7 @@ impl World {
 
     fn send(&mut self) -> Pending {
         let (reply, mut answer) = oneshot::channel();
-        self.core.command(Command::Send { to: name("bob"), bodies: vec![b"{}".to_vec()], reply });
+        self.core.command(Command::Send { to: name("bob"), bodies: vec![b"{}".to_vec()], reply }).unwrap();
         self.core.pump().unwrap();
         answer.try_recv().unwrap().unwrap().remove(0)
     }
@@ -155,6 +161,11 @@ fn a_message_to_somebody_who_still_has_no_device_is_given_up() {
     assert!(matches!(*progress.borrow(), Progress::Failed(Error::NobodyToSendTo(_))));
     assert!(world.core.outbox.is_empty());
 }
+
+#[path = "core_passing_tests.rs"]
+mod passing;
+#[path = "core_people_tests.rs"]
+mod people;
 
 /// An envelope of bob's that does not open: that it failed shows that it was looked at.
 fn envelope(timestamp: u64) -> Delivered {
@@ -213,7 +224,7 @@ fn rendezvous() -> sealwire_protocol::frames::Request<'static> {
 impl World {
     fn request(&mut self) -> oneshot::Receiver<Result<ServerFrame, Error>> {
         let (reply, answer) = oneshot::channel();
-        self.core.command(Command::Request { request: rendezvous(), reply });
+        self.core.command(Command::Request { request: rendezvous(), reply }).unwrap();
         answer
     }
 }

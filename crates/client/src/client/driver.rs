@@ -173,7 +173,7 @@ impl Driver {
                     self.core.pump()?;
                     return Err(End::Stop(Some(reply)));
                 }
-                Some(command) => self.core.command(command),
+                Some(command) => self.core.command(command)?,
             }
             // What is taken off the queue must be acted on, so the last round takes nothing.
             if left > 0 {
@@ -305,8 +305,9 @@ impl Driver {
     fn take_frame(&mut self, handshake: &mut Handshake, text: &str) -> Result<(), Error> {
         match read(text)? {
             ServerFrame::Challenge(challenge) => {
-                self.core.correction.observe(challenge.server_time, self.core.now.wall);
+                // Nothing of a challenge is believed before it is checked, its time neither.
                 let auth = auth_frame(&self.core, handshake, &challenge)?;
+                self.core.correction.observe(challenge.server_time, self.core.now.wall);
                 self.core.out.push_back(auth);
             }
             ServerFrame::Reconnect(reconnect) => {
@@ -323,13 +324,13 @@ impl Driver {
             self.look_at_clocks();
             match read(&text)? {
                 ServerFrame::Challenge(challenge) => {
-                    self.core.correction.observe(challenge.server_time, self.core.now.wall);
                     let auth = auth_frame(&self.core, handshake, &challenge)?;
+                    self.core.correction.observe(challenge.server_time, self.core.now.wall);
                     connection.feed(auth).await?;
                     connection.flush().await?;
                 }
                 ServerFrame::Session(session) => {
-                    self.core.session(&session);
+                    self.core.session(&session)?;
                     return Ok(());
                 }
                 ServerFrame::Error(error) => return Err(Error::of_entry(*error)),

@@ -29,6 +29,10 @@ pub struct Message {
     pub text: Option<String>,
     /// The device has been removed from the account since.
     pub from_removed_device: bool,
+    /// A stranger's: one never wrote to them, nor accepted them.
+    pub request: bool,
+    /// Its writer is muted: it comes without a sign.
+    pub muted: bool,
 }
 
 impl std::fmt::Debug for Message {
@@ -77,6 +81,27 @@ pub enum Event {
         name: Username,
         /// Days since the key's end.
         days: u64,
+    },
+    /// Somebody's devices are others than before; one's own name too.
+    DevicesChanged {
+        /// Whose.
+        name: Username,
+        /// Which came in.
+        added: Vec<DeviceId>,
+        /// Which went.
+        removed: Vec<DeviceId>,
+    },
+    /// Somebody who is watched came or went, as far as they let others see it. Of no meaning once the connection is lost.
+    Presence {
+        /// Who.
+        name: Username,
+        /// Whether a device of theirs is connected.
+        online: bool,
+    },
+    /// Somebody is typing, or was a moment ago: it is told again every few seconds for as long as it lasts.
+    Typing {
+        /// Who.
+        from: Username,
     },
     /// The client is logged in.
     Online,

@@ -1,11 +1,12 @@
 //! Asking for keys, and what follows from the answers.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use sealwire_e2ee::SafetyNumber;
 use sealwire_protocol::ErrorCode;
 use sealwire_protocol::frames::{ClientFrame, ErrorFrame, KeyQuery, Keys, Request};
-use sealwire_protocol::ids::Username;
+use sealwire_protocol::ids::{DeviceId, Username};
 
 use super::core::Core;
 use super::{Alarm, Event};
@@ -23,13 +24,16 @@ impl Core {
         Ok(self.people.contains_key(name))
     }
 
-    pub(super) fn ask_for_keys(&mut self) {
+    pub(super) fn ask_for_keys(&mut self) -> Result<(), Error> {
         while let Some((id, name)) = self.lookups.next(self.now.ticks) {
-            let since_version = self.people.get(&name).map(|person| person.chain().newest().version);
+            self.load_person(&name)?;
+            let known = self.people.get(&name).filter(|_| !self.ask_from_start.contains(&name));
+            let since_version = known.map(|person| person.chain().newest().version);
             let query = KeyQuery { username: Cow::Borrowed(name.as_str()), since_version };
             let frame = ClientFrame { id: Some(Cow::Owned(id)), ack: None, request: Request::Keys(query) };
             self.out.push_back(frame.to_json());
         }
+        Ok(())
     }
 
     pub(super) fn keys_answered(&mut self, keys: &Keys) -> Result<(), Error> {
@@ -38,10 +42,15 @@ impl Core {
             return Err(Error::Connect("the server answered for another name than was asked for".to_owned()));
         }
         self.load_person(&name)?;
+        let before = self.people.get(&name).map(device_ids);
         match self.learn(&name, keys) {
             Ok(learned) => {
                 self.profile.store_person(&self.people[&name])?;
-                self.refused_keys.remove(&name);
+                self.ask_from_start.remove(&name);
+                if self.refused_keys.remove(&name) == Some(PinError::IdentityChanged) {
+                    self.profile.forget_changed_key(&name)?;
+                }
+                self.compare_devices(&name, before);
                 if learned.more && learned.manifests == 0 {
                     return Err(Error::Connect(format!("the server has more to show of {name}, but shows nothing")));
                 }
@@ -49,10 +58,35 @@ impl Core {
                     self.lookups.want(&name);
                     return Ok(());
                 }
+                let me = &self.account;
+                if name == me.username && self.people[&name].chain().newest().device(&me.device).is_none() {
+                    return Err(Error::Removed);
+                }
             }
-            Err(reason) => self.keys_refused(&name, reason)?,
+            Err(PinError::IdentityChanged) if self.ask_from_start.contains(&name) => {
+                self.identity_changed(&name, keys)?;
+            }
+            Err(reason) => {
+                self.keys_refused(&name, reason)?;
+                if reason == PinError::IdentityChanged {
+                    self.identity_changed(&name, keys)?;
+                    self.lookups.want(&name);
+                    return Ok(());
+                }
+            }
         }
         self.looked_up(&name, None)
+    }
+
+    /// Tells when somebody who was known has other devices now.
+    fn compare_devices(&mut self, name: &Username, before: Option<BTreeSet<DeviceId>>) {
+        let Some(before) = before else { return };
+        let after = device_ids(&self.people[name]);
+        let (added, removed): (Vec<_>, Vec<_>) =
+            (after.difference(&before).copied().collect(), before.difference(&after).copied().collect());
+        if !added.is_empty() || !removed.is_empty() {
+            self.tell(Event::DevicesChanged { name: name.clone(), added, removed });
+        }
     }
 
     fn learn(&mut self, name: &Username, keys: &Keys) -> Result<Learned, PinError> {
@@ -98,6 +132,8 @@ impl Core {
             Some(_) => self.lookups.refused(name),
         }
         if let Some(error) = failed {
+            // There is no list that could be another one than is believed.
+            self.beliefs.retain(|(_, of, _)| of != name);
             let (these, others) = std::mem::take(&mut self.safety).into_iter().partition(|(of, _)| of == name);
             self.safety = others;
             let these: Vec<_> = these;
@@ -155,6 +191,11 @@ impl Core {
         }
     }
 
+    /// The hash of the list of devices that is believed of a name; zeros when there is none.
+    pub(super) fn newest_hash(&self, name: &Username) -> [u8; 32] {
+        self.people.get(name).map_or([0; 32], |person| person.chain().newest_hash())
+    }
+
     /// Tells of an envelope that will never open.
     pub(super) fn tell_unreadable(&mut self, failed: &crate::profile::Incoming) {
         if let crate::profile::Incoming::Failed { from, message_id, reason, .. } = failed {
@@ -162,4 +203,8 @@ impl Core {
             self.tell(Event::Unreadable { from, message_id, reason });
         }
     }
+}
+
+fn device_ids(person: &Person) -> BTreeSet<DeviceId> {
+    person.chain().newest().devices.iter().map(|device| device.id).collect()
 }

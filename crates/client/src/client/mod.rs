@@ -4,13 +4,16 @@
 //! * here: the handle, and what is heard from it
 
 mod core;
+mod decisions;
 mod driver;
 mod events;
 mod keys;
 mod parallel;
 mod receiving;
 mod sending;
+mod transient;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,12 +58,19 @@ pub(crate) enum State {
 /// A message in the outbox, and where to hear of it.
 pub(crate) type Pending = (MessageId, watch::Receiver<Progress>);
 
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
 pub(crate) enum Command {
-    Send { to: Username, bodies: Vec<Vec<u8>>, reply: oneshot::Sender<Result<Vec<Pending>, Error>> },
-    Safety { name: Username, reply: oneshot::Sender<Result<SafetyNumber, Error>> },
+    Send { to: Username, bodies: Vec<Vec<u8>>, reply: Reply<Vec<Pending>> },
+    Safety { name: Username, reply: Reply<SafetyNumber> },
     Shown(i64),
     Profile(Box<dyn FnOnce(&mut Profile) + Send>),
-    Request { request: Request<'static>, reply: oneshot::Sender<Result<ServerFrame, Error>> },
+    Request { request: Request<'static>, reply: Reply<ServerFrame> },
+    Typing(Username),
+    Watch(BTreeSet<Username>),
+    SharePresence { share: bool, reply: Reply<()> },
+    AcceptIdentity { name: Username, reply: Reply<()> },
+    Block { name: Username, blocked: bool, reply: Reply<()> },
     Stop(oneshot::Sender<()>),
 }
 
@@ -142,7 +152,7 @@ impl Client {
     /// Puts a text for somebody into the outbox. When this returns it is stored; it is sent as soon as that is possible.
     ///
     /// # Errors
-    /// [`Error::TooLong`]; [`Error::Profile`] when it could not be stored; [`Error::Stopped`].
+    /// [`Error::TooLong`]; [`Error::Blocked`]; [`Error::Profile`] when it could not be stored; [`Error::Stopped`].
     pub async fn send(&self, to: &Username, text: &str) -> Result<Sent, Error> {
         let mut sent = self.send_all(to, &[text]).await?;
         Ok(sent.pop().expect("one for each text"))
@@ -201,6 +211,51 @@ impl Client {
     /// nobody knows then whether the server has acted. [`Error::Stopped`], or why it stopped.
     pub async fn request(&self, request: Request<'static>) -> Result<ServerFrame, Error> {
         self.ask(|reply| Command::Request { request, reply }).await?
+    }
+
+    /// Tells somebody that one is typing: say it with every key, it is sent at most every four seconds. It is dropped where
+    /// it cannot be sent at once, and for strangers and blocked people.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], or why it stopped.
+    pub async fn typing(&self, to: &Username) -> Result<(), Error> {
+        self.commands.send(Command::Typing(to.clone())).await.map_err(|_| self.why_stopped())
+    }
+
+    /// Wants to know of exactly these people when they come and go ([`Event::Presence`]), now and after each reconnect. A server
+    /// tells of at most 500.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], or why it stopped.
+    pub async fn watch(&self, names: BTreeSet<Username>) -> Result<(), Error> {
+        self.commands.send(Command::Watch(names)).await.map_err(|_| self.why_stopped())
+    }
+
+    /// Whether others may see when this account is online. It is remembered, and told to the server as soon as that is
+    /// possible.
+    ///
+    /// # Errors
+    /// [`Error::Profile`]; [`Error::Stopped`], or why it stopped.
+    pub async fn share_presence(&self, share: bool) -> Result<(), Error> {
+        self.ask(|reply| Command::SharePresence { share, reply }).await?
+    }
+
+    /// Believes the identity key that the server shows for somebody instead of the one that was believed: the person has
+    /// said so. They are not verified any more. Without a changed key nothing is done.
+    ///
+    /// # Errors
+    /// [`Error::Untrusted`] when what the server shows does not hold together; [`Error::Profile`]; [`Error::Stopped`], or why it
+    /// stopped.
+    pub async fn accept_identity(&self, name: &Username) -> Result<(), Error> {
+        self.ask(|reply| Command::AcceptIdentity { name: name.clone(), reply }).await?
+    }
+
+    /// Blocks somebody, or no more: nothing of theirs is kept or told, and nothing is sent to them.
+    ///
+    /// # Errors
+    /// [`Error::Profile`]; [`Error::Stopped`], or why it stopped.
+    pub async fn block(&self, name: &Username, blocked: bool) -> Result<(), Error> {
+        self.ask(|reply| Command::Block { name: name.clone(), blocked, reply }).await?
     }
 
     /// Ends the client: what was decided is stored, the connection is closed. The profile is free afterwards.

@@ -13,7 +13,7 @@ use sealwire_protocol::ids::{DeviceId, Kid, MessageId, Username};
 use super::core::Core;
 use super::{Alarm, Event, Message, parallel};
 use crate::chain::{self, Link};
-use crate::conversation::text_of;
+use crate::conversation::{Contact, Standing, text_of};
 use crate::convert::envelope;
 use crate::display::{Display, Shown};
 use crate::error::Error;
@@ -23,12 +23,12 @@ use crate::profile::{Account, Body, Incoming, Received};
 const LOOK_AGAIN: u64 = 24 * 60 * 60 * 1_000;
 
 /// An envelope with what the checks need to know, so that they can run anywhere.
-struct Desk<'a> {
-    account: &'a Account,
-    dwk: &'a WrapKey,
-    frame: Delivered,
-    seen: bool,
-    sender: Result<SenderKey, NoSenderKey>,
+pub(super) struct Desk<'a> {
+    pub(super) account: &'a Account,
+    pub(super) keys: &'a [WrapKey],
+    pub(super) frame: Delivered,
+    pub(super) seen: bool,
+    pub(super) sender: Result<SenderKey, NoSenderKey>,
 }
 
 impl Receiver for Desk<'_> {
@@ -55,7 +55,7 @@ impl Receiver for Desk<'_> {
 
 impl KeyHolder for Desk<'_> {
     fn wrap_key(&self, kid: &Kid) -> Option<&WrapKey> {
-        Some(self.dwk).filter(|key| key.kid() == kid)
+        self.keys.iter().find(|key| key.kid() == kid)
     }
 }
 
@@ -113,9 +113,9 @@ impl Core {
             let sender = self.sender(&frame, looked_up);
             desks.push((frame, seen, sender));
         }
-        let (account, dwk) = (&self.account, &self.keys.dwk);
+        let (account, keys) = (&self.account, &self.wrap_keys);
         let desks: Vec<_> =
-            desks.into_iter().map(|(frame, seen, sender)| Desk { account, dwk, frame, seen, sender }).collect();
+            desks.into_iter().map(|(frame, seen, sender)| Desk { account, keys, frame, seen, sender }).collect();
         let outcomes = parallel::map(&desks, |desk| {
             open(&mut UnwrapErr(SysRng), desk, Lane::Message, time, &envelope(&desk.frame))
         });
@@ -124,7 +124,7 @@ impl Core {
     }
 
     /// Step 3. Behind an envelope that waits, all later ones of the same name wait, so that their order holds.
-    fn sender(&self, frame: &Delivered, looked_up: bool) -> Result<SenderKey, NoSenderKey> {
+    pub(super) fn sender(&self, frame: &Delivered, looked_up: bool) -> Result<SenderKey, NoSenderKey> {
         if !looked_up && self.deferred.iter().any(|(_, waiting)| waiting.from == frame.from) {
             return Err(NoSenderKey::Undecided);
         }
@@ -164,14 +164,20 @@ impl Core {
         let taken = self.profile.take_in(&incoming, done)?;
         let deferred = incoming.iter().any(|one| matches!(one, Incoming::Deferred(_)));
         let mut taken = taken.into_iter();
+        let mut silenced = HashSet::new();
         for one in incoming {
             match one {
                 Incoming::Opened(mut received) => {
                     let taken = taken.next().expect("one for each message that was opened");
-                    self.check_chain(&received)?;
+                    if taken.silenced {
+                        silenced.insert(received.from.clone());
+                    } else {
+                        self.check_chain(&received)?;
+                    }
                     received.is_content &= !taken.silenced;
                     self.display(taken.position, *received)?;
                 }
+                Incoming::Failed { ref from, .. } if self.profile.contact(from)?.blocked => {}
                 Incoming::Failed { .. } => self.tell_unreadable(&one),
                 // What has been looked up and still waits, waits for its time.
                 Incoming::Deferred(frame) if done.is_empty() => self.lookups.want(&frame.from),
@@ -182,6 +188,9 @@ impl Core {
             self.deferred = self.profile.deferred()?;
         }
         for (from, to, self_manifest, peer_manifest) in beliefs {
+            if silenced.contains(&from) {
+                continue;
+            }
             self.check_belief(&from, &from, self_manifest)?;
             self.check_belief(&from, &to, peer_manifest)?;
         }
@@ -212,20 +221,31 @@ impl Core {
         Ok(())
     }
 
-    /// Tells all that can be shown now. Control is not for the person, and counts as shown.
+    /// Tells all that can be shown now. Control is not for the person, nor is what somebody wrote before they were
+    /// blocked; both count as shown.
     pub(super) fn show(&mut self) -> Result<(), Error> {
         let mut control = Vec::new();
         let mut events = Vec::new();
-        for ((_, _, to), display) in &mut self.displays {
+        for ((from, _, to), display) in &mut self.displays {
             let mut gap = None;
+            if !display.has_any() {
+                continue;
+            }
+            let own = *from == self.account.username;
+            let contact = Some(self.profile.contact(from)?).filter(|_| !own);
+            let blocked = contact.as_ref().is_some_and(|contact| contact.blocked);
             for shown in display.ready(self.now.ticks) {
                 match shown {
                     Shown::Gap(counters) => gap = Some(counters),
                     Shown::Message((position, received)) => {
+                        if blocked {
+                            control.push(position);
+                            continue;
+                        }
                         if let Some(counters) = gap.take() {
                             events.push(Event::Missing { from: received.from.clone(), to: to.clone(), counters });
                         }
-                        match message(position, received) {
+                        match message(position, received, contact.as_ref()) {
                             Some(message) => events.push(Event::Message(message)),
                             None => control.push(position),
                         }
@@ -273,8 +293,8 @@ fn failed(frame: &Delivered, reason: &str) -> Incoming {
     }
 }
 
-/// What the person sees of a message; `None` of control.
-fn message(position: i64, received: Received) -> Option<Message> {
+/// What the person sees of a message; `None` of control. `contact`: what was decided about its writer, unless it is oneself.
+fn message(position: i64, received: Received, contact: Option<&Contact>) -> Option<Message> {
     let text = received.is_content.then(|| text_of(&received.body.0))?;
     Some(Message {
         position,
@@ -286,6 +306,8 @@ fn message(position: i64, received: Received) -> Option<Message> {
         timestamp: received.timestamp,
         text,
         from_removed_device: received.from_removed_device,
+        request: contact.is_some_and(|contact| contact.standing == Standing::Request),
+        muted: contact.is_some_and(|contact| contact.muted),
     })
 }
 

@@ -3,7 +3,8 @@
 use getrandom::SysRng;
 use rand_core::{Rng, UnwrapErr};
 use sealwire_e2ee::{ContentType, Draft, Lane, Payload, SigningKey, Target, seal};
-use sealwire_protocol::frames::ErrorFrame;
+use sealwire_protocol::ErrorCode;
+use sealwire_protocol::frames::{ClientFrame, ErrorFrame, Heartbeat, Request};
 use sealwire_protocol::ids::{MessageId, Username};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -60,7 +61,7 @@ impl Core {
     /// Seals what can be sealed now, stores the bytes, and only then lets them be sent.
     pub(super) fn seal(&mut self) -> Result<(), Error> {
         let me = self.account.username.clone();
-        if !self.lookups.is_fresh(&me) {
+        if !self.lookups.is_fresh(&me) || self.awaits_time {
             return Ok(());
         }
         self.want_keys_of_addressees()?;
@@ -106,13 +107,12 @@ impl Core {
             self.give_up_unsealed(&to, &Error::NobodyToSendTo(to.clone()))?;
             return Ok(None);
         };
-        let hash = |name: &Username| self.people.get(name).map_or([0; 32], |person| person.chain().newest_hash());
-        let (self_manifest, peer_manifest) = (hash(&self.account.username), hash(&to));
+        let (self_manifest, peer_manifest) = (self.newest_hash(&self.account.username), self.newest_hash(&to));
         Ok(Some(Job { outgoing, targets, self_manifest, peer_manifest }))
     }
 
     /// Every device of the addressee and every other own one; `None` when the addressee has none but this.
-    fn targets(&mut self, to: &Username) -> Option<Vec<Target>> {
+    pub(super) fn targets(&mut self, to: &Username) -> Option<Vec<Target>> {
         let (time, me) = (self.time(), self.account.username.clone());
         let mut targets = Vec::new();
         let mut old = Vec::new();
@@ -120,7 +120,7 @@ impl Core {
             let devices =
                 self.people.get(name)?.targets(time).filter(|(target, _)| target.device != self.account.device);
             for (target, stale) in devices {
-                if stale >= DAY && self.warned_of_old_keys.insert(target.device) {
+                if stale >= DAY && self.warned_of_old_keys.insert((name.clone(), target.device)) {
                     old.push((name.clone(), stale / DAY));
                 }
                 targets.push(target);
@@ -143,12 +143,24 @@ impl Core {
         Ok(())
     }
 
+    fn ask_for_time(&mut self) {
+        if !self.awaits_time {
+            self.awaits_time = true;
+            let heartbeat = Request::Heartbeat(Heartbeat { timestamp: self.now.wall });
+            self.out.push_back(ClientFrame::from(heartbeat).to_json());
+        }
+    }
+
     pub(super) fn message_refused(&mut self, id: &MessageId, error: &ErrorFrame) -> Result<(), Error> {
         let random = UnwrapErr(SysRng).next_u64();
         let given_up = || Progress::Failed(Error::GivenUp { code: error.code, message: error.message.clone() });
         match self.outbox.refused(id, error.code, error.retry_after_ms, self.now.ticks, random) {
             Refusal::SendAgain(_) => self.report(id, Progress::Held(error.code)),
             Refusal::SealAgain => {
+                if error.code == ErrorCode::TimestampOutOfRange {
+                    // By the clock that was wrong it would be refused again.
+                    self.ask_for_time();
+                }
                 if let Some(outgoing) = self.profile.outgoing(id)? {
                     self.lookups.want(&outgoing.to);
                     self.lookups.want(&self.account.username);

@@ -140,7 +140,8 @@ impl Profile {
     }
 
     /// Messages of this device had a status: they leave the outbox. Gives those of which it is to be believed: what has
-    /// been delivered has not expired, whatever became of its copies for other devices. What was given up stays so.
+    /// been delivered has not expired, whatever became of its copies for other devices, and a server that says `queued` late
+    /// says nothing new. What was given up stays so.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
@@ -155,7 +156,7 @@ impl Profile {
             let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
             let of = transaction.query_row(sql, params![key, device.as_bytes().as_slice()], read).optional()?;
             let was = of.as_ref().and_then(|(_, state)| EntryState::from_name(state));
-            if status == Status::Expired && was == Some(EntryState::Delivered) {
+            if was.is_some_and(|was| goes_back(was, status)) {
                 continue;
             }
             settled.push(*id);
@@ -211,6 +212,15 @@ impl Profile {
             transaction.commit()?;
         }
         Ok(())
+    }
+}
+
+/// Whether a status says less than is known. A message in such a state has left the outbox before.
+fn goes_back(was: EntryState, status: Status) -> bool {
+    match was {
+        EntryState::Delivered => status != Status::Delivered,
+        EntryState::Expired => status == Status::Queued,
+        _ => false,
     }
 }
 

@@ -199,6 +199,7 @@ fn sealed_bytes_stay_the_same_until_the_first_status() {
     assert!(profile.outbox().unwrap().is_empty());
     profile.settle(&[id(1)], Status::Delivered).unwrap();
     assert_eq!(profile.settle(&[id(1)], Status::Expired).unwrap(), [], "a copy for another device is over");
+    assert_eq!(profile.settle(&[id(1)], Status::Queued).unwrap(), [], "said too late");
     assert_eq!(profile.entry(&id(1)).unwrap().unwrap().state, EntryState::Delivered);
 }
 

@@ -1,0 +1,203 @@
+//! What is said in passing, and what a person decided about others.
+
+use std::collections::BTreeSet;
+
+use sealwire_e2ee::{ContentType, Draft, Lane, Payload, Target, seal};
+use sealwire_protocol::frames::PresenceFrame;
+use sealwire_protocol::signed::sha256;
+use zeroize::Zeroizing;
+
+use super::super::super::Message;
+use super::*;
+use crate::transient::{SIGNAL_LIFE, TYPING, TYPING_EVERY};
+
+/// What bob seals for alice.
+fn from_bob(lane: Lane, n: u64, timestamp: u64, body: &[u8]) -> Box<Delivered> {
+    let hash = |who: &str, n, keys: &DeviceKeys| person(&shown(who, n, keys)).chain().newest_hash();
+    let payload = Payload {
+        content_type: ContentType::Content,
+        counter: if lane == Lane::Message { 1 } else { 0 },
+        previous: [0; 32],
+        self_manifest: hash("bob", 2, &bob_s_keys()),
+        peer_manifest: hash("alice", 1, &alice_s_keys()),
+        body: Zeroizing::new(body.to_vec()),
+    };
+    let target = Target { username: name("alice"), device: device(1), dwk: alice_s_keys().dwk.public().clone() };
+    let (bob, alice) = (name("bob"), name("alice"));
+    let draft = Draft {
+        lane,
+        message_id: MessageId::new_v7(timestamp, [u8::try_from(n).unwrap(); 10]),
+        timestamp,
+        from: &bob,
+        from_device: device(2),
+        to: &alice,
+        targets: &[target],
+        payload: &payload,
+    };
+    let sealed = seal(&mut rand_core::UnwrapErr(getrandom::SysRng), &bob_s_keys().dsk, &draft).unwrap();
+    let recipient = &sealed.header.recipients[0];
+    let recipient = DeliveredRecipient {
+        u: recipient.username.clone(),
+        d: recipient.device,
+        k: recipient.dwk_kid,
+        h: Array(sha256(&sealed.wraps[0])),
+    };
+    Box::new(Delivered {
+        seq: u64::from(lane == Lane::Message),
+        from: name("bob"),
+        from_device: device(2),
+        message_id: draft.message_id,
+        to: name("alice"),
+        encrypted_message: Blob(sealed.encrypted_message.clone()),
+        iv: Array(sealed.iv),
+        timestamp,
+        signature: Blob(sealed.signature.clone()),
+        suite: 1,
+        recipients: vec![recipient],
+        encrypted_key: Blob(sealed.wraps[0].clone()),
+    })
+}
+
+impl World {
+    fn typing_told(&mut self, signal: Box<Delivered>) -> usize {
+        self.core.events.clear();
+        self.core.frame(ServerFrame::Signal(signal)).unwrap();
+        self.core.events.iter().filter(|event| matches!(event, Event::Typing { from } if *from == name("bob"))).count()
+    }
+
+    fn command(&mut self, command: impl FnOnce(oneshot::Sender<Result<(), Error>>) -> Command) -> Result<(), Error> {
+        let (reply, mut answer) = oneshot::channel();
+        self.core.command(command(reply)).unwrap();
+        answer.try_recv().unwrap()
+    }
+}
+
+/// Alice, who has keys of her own and of bob that are fresh, and has accepted him.
+fn settled() -> World {
+    let mut world = world(Keys::clone);
+    world.core.profile.accept(&name("bob")).unwrap();
+    world.core.load_person(&name("bob")).unwrap();
+    world.settle();
+    world
+}
+
+#[test]
+fn one_hears_once_that_somebody_is_typing() {
+    let mut world = settled();
+    let signal = from_bob(Lane::Signal, 1, NOW, TYPING);
+    assert_eq!(world.typing_told(signal.clone()), 1);
+    assert_eq!(world.typing_told(signal), 0);
+    assert_eq!(world.typing_told(from_bob(Lane::Signal, 2, NOW, TYPING)), 1);
+    assert_eq!(world.typing_told(from_bob(Lane::Signal, 3, NOW, br#"{"kind":"other"}"#)), 0);
+    assert!(world.core.profile.unshown().unwrap().is_empty());
+}
+
+#[test]
+fn a_signal_that_is_old_forged_or_a_message_in_disguise_is_passed_over() {
+    let mut world = settled();
+    assert_eq!(world.typing_told(from_bob(Lane::Signal, 1, NOW - SIGNAL_LIFE - 1, TYPING)), 0);
+    let mut forged = from_bob(Lane::Signal, 2, NOW, TYPING);
+    forged.signature.0[9] ^= 1;
+    assert_eq!(world.typing_told(forged), 0);
+    assert_eq!(world.typing_told(from_bob(Lane::Message, 3, NOW, TYPING)), 0);
+}
+
+#[test]
+fn of_strangers_and_blocked_people_one_hears_no_typing() {
+    let mut stranger = world(Keys::clone);
+    stranger.settle();
+    assert_eq!(stranger.typing_told(from_bob(Lane::Signal, 1, NOW, TYPING)), 0);
+    let mut world = settled();
+    world.command(|reply| Command::Block { name: name("bob"), blocked: true, reply }).unwrap();
+    assert_eq!(world.typing_told(from_bob(Lane::Signal, 1, NOW, TYPING)), 0);
+    world.command(|reply| Command::Block { name: name("bob"), blocked: false, reply }).unwrap();
+    assert_eq!(world.typing_told(from_bob(Lane::Signal, 1, NOW, TYPING)), 1);
+}
+
+#[test]
+fn typing_is_told_now_and_then_and_only_to_those_one_talks_to() {
+    let mut world = settled();
+    let signals = |world: &mut World, ticks| {
+        world.core.now.ticks = ticks;
+        world.core.command(Command::Typing(name("bob"))).unwrap();
+        world.core.command(Command::Typing(name("alice"))).unwrap();
+        world.core.command(Command::Typing(name("carol"))).unwrap();
+        let sent = world.settle();
+        assert!(sent.iter().all(|frame| frame["type"] == "signal" && frame["to"] == "bob"), "{sent:?}");
+        sent.len()
+    };
+    assert_eq!(signals(&mut world, 1), 1);
+    assert_eq!(signals(&mut world, TYPING_EVERY), 0);
+    assert_eq!(signals(&mut world, TYPING_EVERY + 1), 1);
+    world.core.disconnected();
+    assert_eq!(signals(&mut world, 3 * TYPING_EVERY), 0);
+}
+
+#[test]
+fn presence_is_told_of_those_who_are_watched_and_asked_for_on_each_connection() {
+    let mut world = settled();
+    world.core.command(Command::Watch(BTreeSet::from([name("bob")]))).unwrap();
+    let sent = world.settle();
+    assert_eq!(sent[0]["subscribe"], serde_json::json!(["bob"]));
+    for who in ["bob", "carol"] {
+        let frame = PresenceFrame { id: None, username: Some(name(who)), online: Some(true) };
+        world.core.frame(ServerFrame::Presence(frame)).unwrap();
+    }
+    let told = |event: &&Event| matches!(event, Event::Presence { name: of, online: true } if *of == name("bob"));
+    assert_eq!(world.core.events.iter().filter(told).count(), 1);
+    assert!(!world.core.events.iter().any(|e| matches!(e, Event::Presence { name: of, .. } if *of == name("carol"))));
+    world.core.disconnected();
+    world.core.session(&session()).unwrap();
+    assert_eq!(world.settle()[0]["subscribe"], serde_json::json!(["bob"]));
+}
+
+#[test]
+fn whether_presence_is_shared_is_told_until_the_server_has_confirmed_it() {
+    let mut world = settled();
+    world.command(|reply| Command::SharePresence { share: true, reply }).unwrap();
+    assert_eq!(world.settle()[0]["share"], true);
+    world.core.disconnected();
+    world.core.session(&session()).unwrap();
+    let again = world.settle();
+    assert_eq!(again[0]["share"], true);
+    let id = again[0]["id"].as_str().map(str::to_owned);
+    world.core.frame(ServerFrame::Presence(PresenceFrame { id, username: None, online: None })).unwrap();
+    world.core.disconnected();
+    world.core.session(&session()).unwrap();
+    assert_eq!(world.settle(), Vec::<Value>::new());
+}
+
+fn received(known: impl Fn(&mut Profile)) -> Vec<Message> {
+    let mut world = world(Keys::clone);
+    world.settle();
+    known(&mut world.core.profile);
+    world.core.frame(ServerFrame::Message(from_bob(Lane::Message, 1, NOW, br#"{"kind":"text","text":"hi"}"#))).unwrap();
+    world.core.take_inbox().unwrap();
+    world.settle();
+    let messages = world.core.events.iter().filter_map(|event| match event {
+        Event::Message(message) => Some(message.clone()),
+        _ => None,
+    });
+    messages.collect()
+}
+
+#[test]
+fn a_message_says_what_was_decided_about_its_writer() {
+    let decided = |messages: &[Message]| messages.iter().map(|m| (m.request, m.muted)).collect::<Vec<_>>();
+    assert_eq!(decided(&received(|_| ())), [(true, false)]);
+    let muted = received(|profile| {
+        profile.accept(&name("bob")).unwrap();
+        profile.set_muted(&name("bob"), true).unwrap();
+    });
+    assert_eq!(decided(&muted), [(false, true)]);
+    assert_eq!(received(|profile| profile.set_blocked(&name("bob"), true).unwrap()), []);
+}
+
+#[test]
+fn nobody_writes_to_somebody_whom_they_have_blocked() {
+    let mut world = settled();
+    world.command(|reply| Command::Block { name: name("bob"), blocked: true, reply }).unwrap();
+    let (reply, mut answer) = oneshot::channel();
+    world.core.command(Command::Send { to: name("bob"), bodies: vec![b"{}".to_vec()], reply }).unwrap();
+    assert!(matches!(answer.try_recv().unwrap(), Err(Error::Blocked(_))));
+}
