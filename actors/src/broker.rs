@@ -64,18 +64,21 @@ impl Broker {
         let quotas = Arc::new(Quotas::new(settings.limits.clone(), clock.clone()));
         start_spool(&spool, &store, &directory, settings.timing.store);
         let roster = Arc::new(Roster::new(store.clone()));
+        let slots = Slots::new(settings.limits.rendezvous_entries, settings.timing.rendezvous);
+        let slots = Arc::new(Mutex::new(slots));
         let presence = Presence {
             directory: directory.clone(),
             store: store.clone(),
             roster: roster.clone(),
             quotas: quotas.clone(),
+            slots: slots.clone(),
             clock: clock.clone(),
+            patience: settings.timing.store,
             mail_life: settings.timing.mail_life,
             sweep: settings.timing.sweep,
-            expiring: false,
+            sweeping: false,
         };
         let presence = presence.start();
-        let slots = Slots::new(settings.limits.rendezvous_entries, settings.timing.rendezvous);
         let threads = available_parallelism().map_or(2, usize::from);
         let (waiting, patience) = (settings.limits.verifications_waiting, settings.timing.verification);
         let stranger = stranger_key(crate::random()).expect("a key made of any bytes is well formed");
@@ -89,7 +92,7 @@ impl Broker {
             draining: AtomicBool::new(false),
             store_health: Mutex::new((0, true)),
             watchers: Arc::default(),
-            slots: Mutex::new(slots),
+            slots,
             backup_attempts: Attempts::new(settings.limits.backups_per_hour),
             settings,
             clock,

@@ -25,8 +25,17 @@ pub use address::counted;
 pub use broker::{Broker, Peer, StartError};
 pub use settings::{Limits, Settings, Timing};
 
+use std::time::Duration;
+
 #[cfg(doc)]
 use sealwire_store::Store;
+use sealwire_store::StoreError;
+
+/// Gives an answer of the store its time limit.
+async fn in_time<T>(limit: Duration, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_| Err(StoreError::Unavailable("it took too long".to_owned()));
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(late)
+}
 
 /// Random bytes from the operating system.
 fn random<const N: usize>() -> [u8; N] {

@@ -34,7 +34,7 @@ pub(crate) struct Node {
     /// Who is here as others may see it.
     pub(crate) watchers: Arc<Watchers>,
     /// Where new devices and old ones meet.
-    pub(crate) slots: Mutex<Slots>,
+    pub(crate) slots: Arc<Mutex<Slots>>,
     pub(crate) backup_attempts: Attempts,
     /// Stands in for a name that is none, so that a log-in with it costs the same work.
     pub(crate) nobody: Username,

@@ -4,26 +4,79 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use sealwire_protocol::Username;
 
 use crate::clock::{Clock, Now};
 use crate::session::rates::{MINUTE, Rate};
 use crate::settings::Limits;
 
-const DAY: u64 = 24 * 60 * MINUTE;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
 /// How many sides of linking slots an account may fill in [`SIDES_PERIOD`]: as many as it has devices.
 const SIDES: u32 = 10;
 const SIDES_PERIOD: u64 = 10 * MINUTE;
 
+/// What is counted of an account, over all its devices, beside messages and names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// A side of a linking slot.
+    Side,
+    /// A `devices`.
+    Devices,
+    /// A link of the chain that does more than remove devices.
+    Link,
+    /// A `rotate`.
+    Rotation,
+    /// A backup that is put.
+    Backup,
+    /// A change of whether presence is shared.
+    Sharing,
+}
+
+impl Counted {
+    const ALL: [Self; 6] = [Self::Side, Self::Devices, Self::Link, Self::Rotation, Self::Backup, Self::Sharing];
+
+    fn rate(self, limits: &Limits) -> Rate {
+        match self {
+            Self::Side => Rate::new(SIDES, SIDES_PERIOD),
+            Self::Devices => Rate::new(limits.devices_per_hour, HOUR),
+            Self::Link => Rate::new(limits.links_per_day, DAY),
+            Self::Rotation => Rate::new(limits.rotations_per_hour, HOUR),
+            Self::Backup => Rate::new(limits.backup_puts_per_hour, HOUR),
+            Self::Sharing => Rate::new(limits.presence_changes_per_hour, HOUR),
+        }
+    }
+}
+
 /// One user's share, held by each of the user's sessions.
-pub(crate) type UserQuota = Arc<Mutex<Quota>>;
+pub(crate) type UserQuota = Arc<User>;
+
+/// A user of this node.
+#[derive(Debug)]
+pub(crate) struct User {
+    quota: Mutex<Quota>,
+    /// Held while it is changed, or looked up for a device that comes, whether presence is shared: the store and what
+    /// watchers see change in one order.
+    pub(crate) sharing: tokio::sync::Mutex<()>,
+}
+
+impl User {
+    fn new(limits: &Limits) -> Self {
+        Self { quota: Mutex::new(Quota::new(limits)), sharing: tokio::sync::Mutex::default() }
+    }
+
+    /// What the user has used.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Quota> {
+        self.quota.lock()
+    }
+}
 
 /// What a user has used.
 #[derive(Debug)]
 pub(crate) struct Quota {
     messages: Rate,
-    sides: Rate,
+    others: [Rate; Counted::ALL.len()],
     names: HashSet<Username>,
     names_since: u64,
     names_per_day: usize,
@@ -32,8 +85,8 @@ pub(crate) struct Quota {
 impl Quota {
     fn new(limits: &Limits) -> Self {
         let messages = Rate::new(limits.messages_per_minute, MINUTE);
-        let sides = Rate::new(SIDES, SIDES_PERIOD);
-        Self { messages, sides, names: HashSet::new(), names_since: 0, names_per_day: limits.names_per_day }
+        let others = Counted::ALL.map(|what| what.rate(limits));
+        Self { messages, others, names: HashSet::new(), names_since: 0, names_per_day: limits.names_per_day }
     }
 
     /// Counts a message.
@@ -44,12 +97,12 @@ impl Quota {
         self.messages.take(now.mono)
     }
 
-    /// Counts a side of a linking slot.
+    /// Counts something else.
     ///
     /// # Errors
     /// Milliseconds until one would be taken.
-    pub(crate) fn side(&mut self, now: Now) -> Result<(), u64> {
-        self.sides.take(now.mono)
+    pub(crate) fn take(&mut self, what: Counted, now: Now) -> Result<(), u64> {
+        self.others[what as usize].take(now.mono)
     }
 
     /// Counts the look-up of a name; one that was looked up before costs nothing.
@@ -79,7 +132,8 @@ impl Quota {
 
     fn is_unused(&mut self, now: Now) -> bool {
         self.forget_names(now);
-        self.messages.forget(now.mono) && self.sides.forget(now.mono) && self.names.is_empty()
+        let others = self.others.iter_mut().all(|rate| rate.forget(now.mono));
+        self.messages.forget(now.mono) && others && self.names.is_empty()
     }
 }
 
@@ -97,7 +151,7 @@ impl Quotas {
 
     /// The share of a user, for a session to hold.
     pub(crate) fn of(&self, user: &Username) -> UserQuota {
-        self.users.entry(user.clone()).or_insert_with(|| Arc::new(Mutex::new(Quota::new(&self.limits)))).clone()
+        self.users.entry(user.clone()).or_insert_with(|| Arc::new(User::new(&self.limits))).clone()
     }
 
     /// Forgets users who have no session and have used nothing lately.
@@ -122,6 +176,26 @@ mod tests {
         assert!([&a, &b, &a, &b].into_iter().all(|name| quota.name(name, at(5)).is_ok()));
         assert_eq!(quota.name(&c, at(10)), Err(DAY - 5));
         assert_eq!(quota.name(&c, at(5 + DAY)), Ok(()));
+    }
+
+    #[test]
+    fn each_thing_that_is_counted_has_its_own_share() {
+        let mut quota = Quota::new(&Limits {
+            devices_per_hour: 1,
+            links_per_day: 1,
+            rotations_per_hour: 1,
+            backup_puts_per_hour: 1,
+            presence_changes_per_hour: 1,
+            ..Limits::default()
+        });
+        let counted = Counted::ALL.into_iter().filter(|what| *what != Counted::Side);
+        for what in counted {
+            let period = if what == Counted::Link { DAY } else { HOUR };
+            assert_eq!((quota.take(what, at(5)), quota.take(what, at(6))), (Ok(()), Err(period - 1)), "{what:?}");
+            assert!(!quota.is_unused(at(4 + period)) && quota.is_unused(at(5 + period)), "{what:?}");
+        }
+        assert!((0..SIDES).all(|_| quota.take(Counted::Side, at(0)).is_ok()));
+        assert_eq!(quota.take(Counted::Side, at(1)), Err(SIDES_PERIOD - 1));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! entry holds until [`Roster::forget`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use sealwire_protocol::Username;
 use sealwire_store::{Account, Store, StoreError};
@@ -15,13 +15,15 @@ const KEPT: usize = 20_000;
 pub(crate) struct Roster {
     store: Arc<dyn Store>,
     accounts: Cache<Username, Arc<Account>>,
-    /// Rises with every change, so that a read which began before one does not bring the old state back.
-    changes: AtomicU64,
+    /// Rises with every change, so that a read which began before one does not bring the old state back. Locked while an
+    /// account is put at hand or taken away: an old one must not be there for an instant either, since whoever has just
+    /// entered the directory relies on what is at hand. Who only looks does not take it.
+    changes: Mutex<u64>,
 }
 
 impl Roster {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, accounts: Cache::new(KEPT), changes: AtomicU64::new(0) }
+        Self { store, accounts: Cache::new(KEPT), changes: Mutex::default() }
     }
 
     /// The account, if it is at hand.
@@ -34,22 +36,69 @@ impl Roster {
         if let Some(account) = self.at_hand(name.as_str()) {
             return Ok(Some(account));
         }
-        let changes = self.changes.load(Ordering::Acquire);
+        let before = *self.changes.lock();
         let account = self.store.account(name).await?.map(Arc::new);
-        if let Some(account) = &account
-            && self.changes.load(Ordering::Acquire) == changes
-        {
-            self.accounts.insert(name.clone(), account.clone());
-            if self.changes.load(Ordering::Acquire) != changes {
-                self.accounts.remove(name);
-            }
+        if let Some(account) = &account {
+            self.keep(name, account, before);
         }
         Ok(account)
     }
 
+    /// Puts an account at hand that was read after so many changes, unless there has been another one since.
+    fn keep(&self, name: &Username, account: &Arc<Account>, read_after: u64) {
+        let changes = self.changes.lock();
+        if *changes == read_after {
+            self.accounts.insert(name.clone(), account.clone());
+        }
+    }
+
     /// The account has changed.
     pub(crate) fn forget(&self, name: &Username) {
-        self.changes.fetch_add(1, Ordering::AcqRel);
+        let mut changes = self.changes.lock();
+        *changes += 1;
         self.accounts.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealwire_store::{Accounts, ManifestRecord, MemoryStore, NewAccount, WrapRecord};
+
+    use super::*;
+    use crate::session::fixtures::device;
+
+    async fn roster_with_alice() -> (Roster, Username) {
+        let (store, alice): (_, Username) = (Arc::new(MemoryStore::new()), "alice".parse().unwrap());
+        let account = NewAccount {
+            username: alice.clone(),
+            aik: "identity".into(),
+            manifest: ManifestRecord { version: 1, hash: [1; 32], document: "manifest".into() },
+            devices: vec![(device(1), "key".into())],
+            wrap: (device(1), WrapRecord { seq: 1, kid: sealwire_protocol::Kid([1; 32]), document: "wrap".into() }),
+            created_at: 1,
+        };
+        store.create_account(account).await.unwrap();
+        (Roster::new(store), alice)
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_at_hand_until_it_changes() {
+        let (roster, alice) = roster_with_alice().await;
+        let read = roster.find(&alice).await.unwrap().unwrap();
+        assert!(roster.at_hand("alice").is_some_and(|at_hand| Arc::ptr_eq(&at_hand, &read)));
+        roster.forget(&alice);
+        assert!(roster.at_hand("alice").is_none());
+    }
+
+    /// At every moment between two steps of a reader: it holds what it has read and not put at hand yet while an account
+    /// changes.
+    #[tokio::test]
+    async fn what_was_read_before_a_change_is_never_at_hand_after_it() {
+        let (roster, alice) = roster_with_alice().await;
+        let before = *roster.changes.lock();
+        let old = roster.store.account(&alice).await.unwrap().map(Arc::new).unwrap();
+        roster.forget(&alice);
+        roster.keep(&alice, &old, before);
+        assert!(roster.at_hand("alice").is_none());
     }
 }

@@ -45,6 +45,16 @@ pub struct Limits {
     pub rendezvous_entries: usize,
     /// How often a backup may be asked for in an hour, from one address for one name; 0 is no limit.
     pub backups_per_hour: u32,
+    /// Backups that one account may put in any hour; 0 is no limit.
+    pub backup_puts_per_hour: u32,
+    /// `devices` of one account in any hour, sent after a log-in; 0 is no limit.
+    pub devices_per_hour: u32,
+    /// Manifests of one account in any day, those left out that only remove devices; 0 is no limit.
+    pub links_per_day: u32,
+    /// `rotate` of one account in any hour; 0 is no limit.
+    pub rotations_per_hour: u32,
+    /// How often one account may begin or end to share its presence in any hour; 0 is no limit.
+    pub presence_changes_per_hour: u32,
 }
 
 impl Default for Limits {
@@ -70,6 +80,11 @@ impl Default for Limits {
             rendezvous_frames: 400,
             rendezvous_entries: 2_000,
             backups_per_hour: 5,
+            backup_puts_per_hour: 120,
+            devices_per_hour: 60,
+            links_per_day: 50,
+            rotations_per_hour: 60,
+            presence_changes_per_hour: 60,
         }
     }
 }

@@ -42,6 +42,11 @@ pub(crate) const BROKER_KEYS: &[Key] = keys! { "limits", limits;
     rendezvous_frames "Frames of a connection that has not logged in, from its first `rendezvous` on.";
     rendezvous_entries "Sides of linking slots that are kept at a time, of 64 KiB at most each.";
     backups_per_hour "How often a backup may be asked for in an hour, from one address for one name; 0 is no limit.";
+    backup_puts_per_hour "Backups that one account may put in any hour; 0 is no limit.";
+    devices_per_hour "`devices` of one account in any hour, sent after a log-in; 0 is no limit.";
+    links_per_day "Manifests of one account in any day, those left out that only remove devices; 0 is no limit.";
+    rotations_per_hour "`rotate` of one account in any hour; 0 is no limit.";
+    presence_changes_per_hour "How often one account may begin or end to share its presence in any hour; 0 is no limit.";
 };
 
 impl EdgeLimits {

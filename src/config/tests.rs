@@ -219,6 +219,11 @@ fn every_field_of_the_broker_has_a_key() {
         rendezvous_frames: _,
         rendezvous_entries: _,
         backups_per_hour: _,
+        backup_puts_per_hour: _,
+        devices_per_hour: _,
+        links_per_day: _,
+        rotations_per_hour: _,
+        presence_changes_per_hour: _,
     } = sealwire_actors::Limits::default();
     let sealwire_actors::Timing {
         log_in: _,

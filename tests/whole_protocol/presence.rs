@@ -41,6 +41,32 @@ async fn who_shares_is_seen_to_come_and_go_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn whatever_two_devices_share_at_once_the_store_and_the_watchers_agree() {
+    let server = Server::with(&[("SEALWIRE_LIMITS_PRESENCE_CHANGES_PER_HOUR", "0")]).start().await;
+    let mut alice = server.register("alice").await;
+    let mut bob = crate::Owner::register(&server, "bob").await;
+    let mut bob2 = bob.with_second(&server).await;
+    for round in 0..20 {
+        tokio::join!(share(&mut bob.session, round % 2 == 0), share(&mut bob2, round % 2 == 1));
+    }
+    // What those who watch see now, and what a server that has read it anew would show.
+    alice.ask(&subscribe(&["bob"])).await;
+    let seen = news(&mut alice, "bob").await;
+    let (first, second) = (bob.session.who.clone(), bob2.who.clone());
+    bob.session.close().await;
+    bob2.close().await;
+    if seen {
+        assert!(!news(&mut alice, "bob").await);
+    }
+    let (_bob, _bob2) = (server.log_in(&first).await, server.log_in(&second).await);
+    if seen {
+        assert!(news(&mut alice, "bob").await);
+    }
+    alice.settle().await;
+    assert!(!alice.has_kept("presence"));
+}
+
+#[tokio::test]
 async fn sharing_outlives_the_server() {
     let mut server = Server::start().await;
     let mut bob = server.register("bob").await;

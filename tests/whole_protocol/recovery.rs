@@ -73,6 +73,56 @@ async fn a_wrong_code_and_an_unknown_name_are_answered_alike_and_five_times_an_h
 }
 
 #[tokio::test]
+async fn a_long_chain_comes_in_pages_that_are_one_attempt() {
+    let limits = [
+        ("SEALWIRE_LIMITS_BACKUPS_PER_HOUR", "1"),
+        ("SEALWIRE_LIMITS_LINKS_PER_DAY", "0"),
+        ("SEALWIRE_LIMITS_DEVICES_PER_HOUR", "0"),
+        ("SEALWIRE_LIMITS_FRAMES_PER_SECOND", "0"),
+    ];
+    let server = Server::with(&limits).start().await;
+    let mut alice = Owner::register(&server, "alice").await;
+    let (old, new) = (alice.session.who.clone(), Arc::new(alice.session.who.sibling(1)));
+    for _ in 2..=251 {
+        alice.list(&[&old]).await;
+    }
+    alice.session.ask(&put(1, b"a")).await;
+
+    let mut wire = server.dial().await;
+    wire.expect("challenge").await;
+    let mut page = get("alice", 1);
+    let mut versions = Vec::new();
+    loop {
+        let answer = wire.ask(&page).await;
+        let manifests = answer["manifests"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        versions.extend(manifests.iter().map(|link| link["version"].as_u64().expect("a version")));
+        if answer["more"] != true {
+            break;
+        }
+        page["get"]["sinceVersion"] = json!(versions.last());
+    }
+    assert_eq!(versions, (1..=251).collect::<Vec<u64>>());
+    // The frames are enough for the rest.
+    let next = alice.next(&[&old, &new]);
+    let manifest = new.manifest_frame(&next);
+    assert_eq!(
+        wire.ask(&json!({ "type": "devices", "username": "alice", "manifest": manifest })).await["type"],
+        "devices"
+    );
+    let challenge = wire.ask(&json!({ "type": "challenge" })).await;
+    wire.send_frame(&new.link(&challenge)).await;
+    wire.expect("session").await;
+
+    // Whoever begins anew, or goes on where nothing was given, makes another attempt.
+    for since in [0, 50] {
+        let mut wire = server.dial().await;
+        let mut page = get("alice", 1);
+        page["get"]["sinceVersion"] = json!(since);
+        assert_eq!(wire.ask(&page).await["code"], "rate_limited");
+    }
+}
+
+#[tokio::test]
 async fn before_the_log_in_only_the_identity_key_changes_the_devices() {
     let server = Server::start().await;
     let (alice, bob) = (Owner::register(&server, "alice").await, Owner::register(&server, "bob").await);

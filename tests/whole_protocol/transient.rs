@@ -84,9 +84,43 @@ async fn mail_that_nobody_fetches_expires_and_its_sender_is_told() {
     let id = alice.session.send_message(&dummy(&who)).await;
     alice.session.expect_status("expired", &id).await;
     assert_eq!(alice.session.statuses(&id), ["queued", "expired"]);
+    // It is a gap to the device, like a copy that was lost to a full mailbox.
     let mut bob = server.log_in(&who).await;
-    bob.expect("queue").await;
+    assert_eq!(bob.expect("queue").await["missed"], 1);
     assert!(!bob.has_kept("message"));
+    // A device that has said something after it was told is told no more, once that is stored.
+    for _ in 0..50 {
+        bob.settle().await;
+        bob.close().await;
+        bob = server.log_in(&who).await;
+        if bob.expect("queue").await.get("missed").is_none() {
+            return;
+        }
+    }
+    panic!("it is told again and again");
+}
+
+#[tokio::test]
+async fn an_own_copy_that_has_expired_is_told_to_its_device() {
+    let server = Server::with(SHORT).start().await;
+    let (mut alice, bob) = (Owner::register(&server, "alice").await, Owner::register(&server, "bob").await);
+    let mut second = alice.with_second(&server).await;
+    second.close().await;
+    let who = bob.session.who.clone();
+    drop(bob);
+    let mut message = async || {
+        let id = alice.session.send_message(&dummy_for(&[&*who, &*second.who])).await;
+        alice.session.expect_status("queued", &id).await;
+        alice.session.expect_status("expired", &id).await;
+        id
+    };
+    // Both copies were stored before the first was `queued`, so its own one is over when the second message is.
+    let (first, _) = (message().await, message().await);
+    let mut back = server.log_in(&second.who).await;
+    assert!(back.expect("queue").await["missed"].as_u64() >= Some(1));
+    while back.has_kept("message") {
+        assert_ne!(back.take_message().await["messageId"], json!(first));
+    }
 }
 
 #[tokio::test]

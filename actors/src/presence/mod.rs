@@ -3,6 +3,7 @@
 
 mod directory;
 mod messages;
+mod sweep;
 mod watchers;
 
 use std::sync::Arc;
@@ -11,19 +12,19 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 pub(crate) use directory::{Departure, Directory, Gone};
 pub(crate) use messages::{Dismiss, Seen};
-use sealwire_store::{Store, StoreError};
+use parking_lot::Mutex;
+use sealwire_store::Store;
+use sweep::Sweep;
 pub(crate) use watchers::{Here, Watchers, Watching};
 
 use crate::clock::{Clock, millis};
 use crate::quota::Quotas;
 use crate::roster::Roster;
-use crate::session::Event;
+use crate::session::rendezvous::Slots;
+use crate::session::{BACKUP_LIFE, Event};
 
-/// How often what is kept per user is looked through for what may be forgotten.
-const SWEEP: Duration = Duration::from_secs(60);
-/// How many copies one transaction takes out at most, and how many of them follow each other before the next sweep.
-const EXPIRY_BATCH: usize = 500;
-const EXPIRY_ROUNDS: usize = 100;
+/// How often what is kept in memory per user and slot is looked through for what may be forgotten.
+const FORGET: Duration = Duration::from_secs(60);
 /// How many devices may wait to be noted as seen; the note is a hint, so more are dropped.
 const MAILBOX: usize = 1_024;
 
@@ -33,43 +34,44 @@ pub(crate) struct Presence {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) roster: Arc<Roster>,
     pub(crate) quotas: Arc<Quotas>,
+    pub(crate) slots: Arc<Mutex<Slots>>,
     pub(crate) clock: Arc<Clock>,
-    /// How long undelivered mail is kept, and how often it is looked through.
+    /// How long a request of the store may take.
+    pub(crate) patience: Duration,
+    /// How long undelivered mail is kept, and how often the store is looked through for what is over.
     pub(crate) mail_life: Duration,
     pub(crate) sweep: Duration,
-    /// Mail is being looked through.
-    pub(crate) expiring: bool,
+    /// It is being looked through.
+    pub(crate) sweeping: bool,
 }
 
 impl Presence {
-    /// Takes out mail that nobody has fetched in time, and tells the senders that are here; the others are told when they
-    /// come.
-    fn expire(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.expiring, true) {
+    /// Takes out what is over, unless that is under way.
+    fn sweep(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.sweeping, true) {
             return;
         }
-        let (store, directory) = (self.store.clone(), self.directory.clone());
-        let before = self.clock.now().wall.saturating_sub(millis(self.mail_life));
-        let expire = async move {
-            for _ in 0..EXPIRY_ROUNDS {
-                let notices = store.expire(before, EXPIRY_BATCH).await?;
-                for notice in &notices {
-                    if let Some(sender) = directory.find(&notice.device) {
-                        sender.tell(Event::Expired(notice.message_id));
-                    }
-                }
-                if notices.is_empty() {
-                    break;
-                }
-            }
-            Ok::<(), StoreError>(())
+        let now = self.clock.now().wall;
+        let sweep = Sweep {
+            store: self.store.clone(),
+            directory: self.directory.clone(),
+            patience: self.patience,
+            mail_before: now.saturating_sub(millis(self.mail_life)),
+            backups_before: now.saturating_sub(BACKUP_LIFE),
         };
-        ctx.spawn(expire.into_actor(self).map(|outcome, presence, _| {
-            presence.expiring = false;
+        let swept = async move { sweep.run().await };
+        ctx.spawn(swept.into_actor(self).map(|outcome, presence, _| {
+            presence.sweeping = false;
             if let Err(error) = outcome {
-                tracing::warn!(%error, "mail that is over could not be taken out; trying again");
+                tracing::warn!(%error, "what is over could not be taken out; trying again");
             }
         }));
+    }
+
+    /// Forgets what is kept in memory for those who are not here any more.
+    fn forget(&self) {
+        self.quotas.sweep();
+        self.slots.lock().forget(self.clock.now().mono);
     }
 }
 
@@ -78,8 +80,8 @@ impl Actor for Presence {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        ctx.run_interval(SWEEP, |presence, _| presence.quotas.sweep());
-        ctx.run_interval(self.sweep, Self::expire);
+        ctx.run_interval(FORGET, |presence, _| presence.forget());
+        ctx.run_interval(self.sweep, Self::sweep);
     }
 }
 

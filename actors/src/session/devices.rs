@@ -2,7 +2,7 @@
 //! sections 3, 5 and 6).
 
 use sealwire_protocol::frames::{Devices, DevicesAnswer, Done, ErrorFrame, ManifestFrame, Rotate, ServerFrame};
-use sealwire_protocol::signed::{Manifest, ManifestError};
+use sealwire_protocol::signed::{Manifest, ManifestDevice, ManifestError};
 use sealwire_protocol::spki::Spki;
 use sealwire_protocol::{DeviceId, ErrorCode, Username};
 use sealwire_store::{Account, Extended, ManifestChange, ManifestRecord};
@@ -11,6 +11,7 @@ use super::login::{self, busy, in_time, key_invalid, store_unavailable};
 use super::socket::SessionContext;
 use super::{Event, Session};
 use crate::node::Node;
+use crate::quota::Counted;
 use crate::verify::Check;
 
 /// How many links a `manifest_conflict` carries at most.
@@ -40,6 +41,9 @@ impl Session {
                 return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::BadRequest, what) }, ctx);
             }
         };
+        if !self.take_share(Counted::Devices, "too many changes of the account's devices", id.as_ref(), ctx) {
+            return;
+        }
         let by = own.map_or(By::Stranger, |(_, device)| By::Device(device));
         let node = self.node.clone();
         let change = login::to_its_end(async move { change(&node, name, &devices.manifest, by).await });
@@ -50,11 +54,14 @@ impl Session {
                     session.inbox.tell(Event::Revoked);
                 }
             }
-            Err(error) => session.refuse(ErrorFrame { id, ..error }, ctx),
+            Err(error) => session.turn_down(ErrorFrame { id, ..error }, ctx),
         });
     }
 
     pub(super) fn rotate(&mut self, rotate: Rotate, id: Option<String>, ctx: &mut SessionContext) {
+        if !self.take_share(Counted::Rotation, "too many new wrap keys", id.as_ref(), ctx) {
+            return;
+        }
         let Some(session) = self.authenticated() else { return };
         let (name, device, node) = (session.username.clone(), session.device, self.node.clone());
         let put = login::to_its_end(async move { replace_wrap(&node, &name, device, &rotate).await });
@@ -87,8 +94,8 @@ fn not_signed(by: By) -> ErrorFrame {
 /// Adds a manifest to its account's chain and sends the devices away that it removes. A name that nobody has costs the
 /// same work as a wrong signature and is answered alike.
 ///
-/// A message that was admitted by the old list while the device goes is stored for nobody, at the worst: its mailbox is
-/// never read again, and expires.
+/// A copy that was admitted by the old list and is on its way to the store, not to a session, while the device goes is
+/// stored for nobody, at the worst: its mailbox is never read again, and expires.
 async fn change(node: &Node, name: Option<Username>, frame: &ManifestFrame, by: By) -> Result<Changed, ErrorFrame> {
     let manifest = login::manifest(frame)?;
     manifest.check_shape().map_err(key_invalid)?;
@@ -119,6 +126,7 @@ async fn change(node: &Node, name: Option<Username>, frame: &ManifestFrame, by: 
         Err(error) => return Err(key_invalid(error)),
     }
     check_keys(&manifest, &account)?;
+    take_link(node, &account, &manifest)?;
     extend(node, &account, &manifest, hash, frame, by).await
 }
 
@@ -158,6 +166,21 @@ fn check_keys(manifest: &Manifest, account: &Account) -> Result<(), ErrorFrame> 
         }
     }
     Ok(())
+}
+
+/// Counts a link that does more than remove devices: a chain is kept, and read, for ever. One that only removes is never
+/// refused, since a lost device must be; there are no more of them than devices were added.
+fn take_link(node: &Node, account: &Account, manifest: &Manifest) -> Result<(), ErrorFrame> {
+    let listed = |device: &ManifestDevice| account.devices.iter().any(|known| known.id == device.id);
+    if manifest.devices.len() < account.devices.len() && manifest.devices.iter().all(listed) {
+        return Ok(());
+    }
+    let user = node.quotas.of(&account.username);
+    let taken = user.lock().take(Counted::Link, node.clock.now());
+    taken.map_err(|after| {
+        let error = ErrorFrame::new(ErrorCode::RateLimited, "too many manifests of this account in a day");
+        ErrorFrame { retry_after_ms: Some(after), ..error }
+    })
 }
 
 async fn extend(

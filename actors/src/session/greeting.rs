@@ -54,6 +54,23 @@ impl Open {
     }
 }
 
+/// Which links of a chain a backup is asked for with.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) name: String,
+    /// As good as a password, so there is no `Debug`.
+    pub(crate) id: [u8; 32],
+    /// Those after this version.
+    pub(crate) since: u64,
+}
+
+/// Without the id.
+impl std::fmt::Debug for Page {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Page").field("since", &self.since).finish_non_exhaustive()
+    }
+}
+
 /// A frame that is not allowed any more before the log-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooMuch;
@@ -70,12 +87,14 @@ pub(crate) struct Greeting {
     linking: bool,
     /// It has left something for an old one.
     filled: bool,
+    /// The page of a backup that it was given last, if there are more.
+    given: Option<Page>,
 }
 
 impl Greeting {
     /// A connection that has just been made.
     pub(crate) fn new(most_frames: u32, life: Duration) -> Self {
-        Self { open: None, challenges: 0, frames: 0, most_frames, life, linking: false, filled: false }
+        Self { open: None, challenges: 0, frames: 0, most_frames, life, linking: false, filled: false, given: None }
     }
 
     /// Counts a frame.
@@ -94,6 +113,19 @@ impl Greeting {
     /// bounded. False when it has before.
     pub(crate) fn fills(&mut self) -> bool {
         !std::mem::replace(&mut self.filled, true)
+    }
+
+    /// It was given a page of a backup; whether there are more.
+    pub(crate) fn given(&mut self, page: Page, more: bool) {
+        self.given = more.then_some(page);
+    }
+
+    /// Whether a page follows the one that was given, in the same chain under the same id. Then its frame does not count.
+    pub(crate) fn continues(&mut self, page: &Page) -> bool {
+        let follows = |last: &Page| last.name == page.name && last.id == page.id && last.since < page.since;
+        let continues = self.given.take().as_ref().is_some_and(follows);
+        self.frames -= u32::from(continues);
+        continues
     }
 
     /// Whether a new device is being linked.
@@ -176,6 +208,22 @@ mod tests {
         assert_eq!(greeting.frame(), Ok(()));
         assert!(greeting.links(3) && !greeting.links(3) && greeting.is_linking());
         assert_eq!([greeting.frame(), greeting.frame(), greeting.frame()], [Ok(()), Ok(()), Err(TooMuch)]);
+    }
+
+    #[test]
+    fn the_next_page_of_a_backup_costs_no_frame() {
+        let page = |id, since| Page { name: "alice".to_owned(), id: [id; 32], since };
+        let mut greeting = Greeting::new(1, LIFE);
+        assert!(greeting.frame().is_ok() && !greeting.continues(&page(1, 0)));
+        greeting.given(page(1, 0), true);
+        assert!(greeting.frame().is_err() && greeting.continues(&page(1, 50)));
+        assert!(greeting.frame().is_err() && !greeting.continues(&page(1, 100)), "it was not given");
+        for (given, more, next) in
+            [(page(1, 0), false, page(1, 50)), (page(1, 50), true, page(1, 50)), (page(1, 0), true, page(2, 50))]
+        {
+            greeting.given(given, more);
+            assert!(!greeting.continues(&next), "{next:?}");
+        }
     }
 
     #[test]

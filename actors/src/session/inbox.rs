@@ -253,6 +253,15 @@ impl Inbox {
         std::mem::take(&mut waiting.taken)
     }
 
+    /// Takes everything but the signals: they stay for later, within their bounds.
+    pub(crate) fn take_all_but_signals(&self) -> Taken {
+        let mut waiting = self.waiting.lock();
+        waiting.woken = false;
+        let mut taken = std::mem::take(&mut waiting.taken);
+        waiting.taken.signals = std::mem::take(&mut taken.signals);
+        taken
+    }
+
     /// Takes everything for the last time: nothing is accepted any more.
     pub(crate) fn close(&self) -> Taken {
         let mut waiting = self.waiting.lock();
@@ -302,10 +311,12 @@ mod tests {
             let inbox = Inbox::new();
             let signal = Signal { shared: vec![b's'; size].into(), wrap: String::new() };
             (0..count).for_each(|_| inbox.signal(signal.clone()));
+            assert!(inbox.take_all_but_signals().signals.is_empty());
+            inbox.signal(signal);
             inbox.take().signals.len()
         };
-        assert_eq!(waiting(SIGNALS + 1, 10), SIGNALS);
+        assert_eq!((waiting(SIGNALS, 10), waiting(3, 10)), (SIGNALS, 4));
         assert_eq!(waiting(10, 100 * 1024), 2);
-        assert_eq!(waiting(2, 1024 * 1024), 1);
+        assert_eq!((waiting(1, 1024 * 1024), waiting(0, 1024 * 1024)), (1, 1));
     }
 }

@@ -10,7 +10,6 @@ use sealwire_protocol::spki::Spki;
 use sealwire_protocol::{DeviceId, ErrorCode, Kid, Username};
 use sealwire_store::{Account, Created, Device, ManifestRecord, NewAccount, StoreError, WrapPut, WrapRecord};
 use serde::Serialize;
-use tokio::time::timeout;
 
 use super::greeting::{Channel, Open};
 use crate::node::Node;
@@ -48,8 +47,7 @@ pub(crate) async fn in_time<T>(
     node: &Node,
     answer: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let late = |_| Err(StoreError::Unavailable("it took too long".to_owned()));
-    timeout(node.settings.timing.store, answer).await.unwrap_or_else(late)
+    crate::in_time(node.settings.timing.store, answer).await
 }
 
 /// The bytes that a log-in signs.
@@ -183,10 +181,6 @@ impl NextWrap {
         let now = node.clock.now().wall;
         // However long it takes: the roster must not read what was before.
         let put = node.store.put_wrap(device, self.record, now).await;
-        // It is here, and stands in the lists from its first wrap key on, even if it goes at once.
-        if let Err(error) = node.store.device_seen(device, now).await {
-            tracing::warn!(%error, "could not note when a device was here");
-        }
         node.roster.forget(username);
         match put.map_err(|error| store_unavailable(&error))? {
             WrapPut::Yes | WrapPut::Repeat => Ok(()),

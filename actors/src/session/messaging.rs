@@ -115,17 +115,22 @@ impl Session {
             login::in_time(&node, found).await
         };
         self.look_up(find, ctx, move |session, found, ctx| match (found, ClientFrame::parse(&text)) {
-            (Ok(facts), Ok(ClientFrame { request: Request::Message(message), .. })) => {
+            (Ok(None), _) => {
+                let text = "this account has been deleted";
+                let error = ErrorFrame::new(ErrorCode::NotAuthenticated, text);
+                session.refuse(ErrorFrame { id, message_id: Some(message_id), ..error }, ctx);
+            }
+            (Ok(Some(facts)), Ok(ClientFrame { request: Request::Message(message), .. })) => {
                 session.message(&text, &message, id, facts, ctx);
             }
-            (Ok(facts), Ok(ClientFrame { request: Request::Signal(signal), .. })) => {
+            (Ok(Some(facts)), Ok(ClientFrame { request: Request::Signal(signal), .. })) => {
                 session.signal(&text, &signal, id, facts, ctx);
             }
             (Err(error), _) => {
                 let error = login::store_unavailable(&error);
                 session.refuse(ErrorFrame { id, message_id: Some(message_id), ..error }, ctx);
             }
-            (Ok(_), _) => tracing::error!("a message that was read once could not be read again"),
+            (Ok(Some(_)), _) => tracing::error!("a message that was read once could not be read again"),
         });
     }
 
@@ -222,6 +227,7 @@ async fn usage(node: &Node, device: &DeviceId, from: &Username) -> Result<Usage,
     }
 }
 
+/// `None` when the sender's own account is gone: its sessions are about to end.
 async fn find(
     node: &Node,
     need: Need,
@@ -230,12 +236,12 @@ async fn find(
     to: Option<&Username>,
     key: MailKey,
     recipients: &[DeviceId],
-) -> Result<Facts, StoreError> {
+) -> Result<Option<Facts>, StoreError> {
     match need {
         Need::Account(name) => {
             let account = node.roster.find(&name).await?;
             if name == *username && account.is_none() {
-                return Err(StoreError::Damaged("an account that is logged in is not there".to_owned()));
+                return Ok(None);
             }
             if name == *username {
                 facts.sender = account.clone();
@@ -255,5 +261,5 @@ async fn find(
             facts.held = Some(held);
         }
     }
-    Ok(facts)
+    Ok(Some(facts))
 }

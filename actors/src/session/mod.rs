@@ -39,19 +39,20 @@ use actix::{ActorContext, ActorFutureExt, AsyncContext, SpawnHandle, WrapFuture}
 use bytestring::ByteString;
 use sealwire_protocol::frames::{Delivery, ErrorFrame, Queue, Reconnect, ServerFrame};
 use sealwire_protocol::{CloseCode, DeviceId, ErrorCode};
-use sealwire_store::{Front, Removal, StoreError};
+use sealwire_store::{Front, News, Removal, StoreError};
 
 use self::greeting::{Channel, Greeting};
 pub(crate) use self::inbox::{Event, Inbox, Offer, Parcel, Reply, Signal, Verdict};
 use self::receiving::Effect;
 pub(crate) use self::recents::conflicts;
-pub(crate) use self::recovery::Attempts;
+pub(crate) use self::recovery::{Attempts, BACKUP_LIFE};
 use self::sending::Answer;
 pub(crate) use self::socket::{HttpRequest, HttpResponse, Payload, start};
 use self::socket::{Incoming, SessionContext, Socket};
 use self::state::{Authenticated, Conduct, Stage};
 use crate::clock::{Now, millis};
 use crate::node::Node;
+use crate::quota::Counted;
 use crate::settings::Timing;
 use crate::spool::{Append, Remove};
 
@@ -65,6 +66,8 @@ const BACKLOG: usize = 4 * 1024 * 1024;
 const WAITING_FRAMES: usize = 64;
 /// The same in bytes.
 const WAITING_BYTES: usize = 1024 * 1024;
+/// How many expired messages a device is told of at its log-in; of more at the next one.
+const NOTICES: usize = 1_000;
 
 /// A place in one of the node's counts, given back when dropped.
 pub(crate) struct Place(Arc<Node>, fn(&Node) -> &AtomicUsize);
@@ -194,9 +197,33 @@ impl Session {
         }
     }
 
+    /// Refuses a request as it says, for its number or for something else. Before the log-in the one is like the other.
+    fn turn_down(&mut self, error: ErrorFrame, ctx: &mut SessionContext) {
+        let counts = error.code == ErrorCode::RateLimited && self.authenticated().is_some();
+        match error.retry_after_ms.filter(|_| counts) {
+            Some(after) => self.rate_limited(error, after, ctx),
+            None => self.refuse(error, ctx),
+        }
+    }
+
+    /// Counts something of this session's account; when it is one too many, refuses it with this text, and gives false.
+    fn take_share(&mut self, what: Counted, text: &str, id: Option<&String>, ctx: &mut SessionContext) -> bool {
+        let now = self.now();
+        let Some(session) = self.authenticated() else { return true };
+        let taken = session.quota.lock().take(what, now);
+        taken
+            .map_err(|after| {
+                let error = ErrorFrame::new(ErrorCode::RateLimited, text);
+                self.rate_limited(ErrorFrame { id: id.cloned(), ..error }, after, ctx);
+            })
+            .is_ok()
+    }
+
     /// Handles everything that was left in the inbox.
     fn turn(&mut self, ctx: &mut SessionContext) {
-        let taken = self.inbox.take();
+        // Whether the device has mail waiting, and so is given no signals, is not known before the first read.
+        let undecided = matches!(&self.stage, Stage::Authenticated(session) if session.receiving.has_not_begun());
+        let taken = if undecided { self.inbox.take_all_but_signals() } else { self.inbox.take() };
         let now = self.now();
         let mut effects = Vec::new();
         let mut answers = Vec::new();
@@ -204,6 +231,10 @@ impl Session {
         let Stage::Authenticated(session) = &mut self.stage else { return };
         if taken.nudged {
             session.receiving.nudge();
+        }
+        // What came with the news, or before it, must not be stored for a device that is none any more.
+        if taken.events.iter().any(|event| matches!(event, Event::Revoked)) {
+            session.receiving.revoke();
         }
         for parcel in taken.parcels {
             session.receiving.parcel(parcel, now, &mut effects);
@@ -346,16 +377,20 @@ impl Session {
         self.end_turn(ctx);
     }
 
-    /// Says that the mailbox is empty, and how many copies it has lost.
+    /// Says that the mailbox is empty, how many copies it has lost, and what of the device's own messages has expired while
+    /// it was away. Read only now that the device is in the directory: of what expires from here on it is told by the sweep.
     fn backlog_sent(&self, device: DeviceId, ctx: &mut SessionContext) {
         let node = self.node.clone();
-        let missed = async move { login::in_time(&node, node.store.missed(&device)).await.unwrap_or_default() };
-        ctx.spawn(missed.into_actor(self).map(move |missed, session, ctx| {
+        let news = async move { login::in_time(&node, node.store.news(&device, NOTICES)).await.unwrap_or_default() };
+        ctx.spawn(news.into_actor(self).map(move |News { missed, notices }, session, ctx| {
             let told = (missed > 0).then_some(missed);
             session.send(&ServerFrame::Queue(Queue { empty: true, missed: told }), ctx);
             if let Some(authenticated) = session.authenticated() {
                 authenticated.told_missed = told;
             }
+            notices.into_iter().for_each(|message_id| session.inbox.tell(Event::Expired(message_id)));
+            session.turn(ctx);
+            session.end_turn(ctx);
         }));
     }
 

@@ -115,6 +115,8 @@ pub(crate) struct Receiving {
     /// Whether the predecessor has committed what it held, so that a read sees it.
     may_read: bool,
     backlog_sent: bool,
+    /// The device was removed from its account.
+    revoked: bool,
 }
 
 impl Receiving {
@@ -135,6 +137,7 @@ impl Receiving {
             await_room: false,
             may_read: false,
             backlog_sent: false,
+            revoked: false,
         }
     }
 
@@ -145,6 +148,16 @@ impl Receiving {
     /// Whether new mail is stored.
     pub(crate) fn is_draining(&self) -> bool {
         matches!(self.mode, Mode::Draining)
+    }
+
+    /// Whether nothing is known of the mailbox yet.
+    pub(crate) fn has_not_begun(&self) -> bool {
+        self.last_seq == 0 && !self.backlog_sent
+    }
+
+    /// The device was removed: what comes from here on is lost to it, and is not stored for nobody.
+    pub(crate) fn revoke(&mut self) {
+        self.revoked = true;
     }
 
     /// The predecessor's mail is in the mailbox by now.
@@ -162,6 +175,9 @@ impl Receiving {
     /// A copy from a sender's session.
     pub(crate) fn parcel(&mut self, parcel: Parcel, now: Now, effects: &mut Vec<Effect>) {
         let Parcel { mail, reply } = parcel;
+        if self.revoked {
+            return effects.push(Effect::Decided { reply, verdict: Verdict::Missed });
+        }
         let seen = self.recents().lock().seen(&mail.key, mail.fingerprint);
         match seen {
             Seen::Conflict => effects.push(Effect::Decided { reply, verdict: Verdict::Conflict }),

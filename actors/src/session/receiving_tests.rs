@@ -273,3 +273,27 @@ fn a_store_that_does_not_answer_is_asked_again() {
     side.receiving.read_again(&mut side.effects);
     assert_eq!(side.reads(), 1);
 }
+
+#[test]
+fn what_comes_for_a_device_that_was_removed_is_lost_to_it_and_not_stored() {
+    let mut side = Side::live();
+    side.parcel(1);
+    side.receiving.revoke();
+    side.parcel(2);
+    assert_eq!((side.delivered(), side.appends()), (vec![1], vec![]));
+    assert_eq!(side.verdicts(), [(2, Verdict::Missed)]);
+    assert_eq!(side.receiving.end().len(), 1);
+}
+
+#[test]
+fn whether_mail_waits_is_known_with_the_first_read() {
+    let mut side = Side::new();
+    side.receiving.may_read(&mut side.effects);
+    assert!(side.receiving.has_not_begun());
+    side.front(&[]);
+    assert!(!side.receiving.has_not_begun());
+    let mut side = Side::new();
+    side.receiving.may_read(&mut side.effects);
+    side.front(&[1, 2]);
+    assert!(!side.receiving.has_not_begun());
+}

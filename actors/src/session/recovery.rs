@@ -11,6 +11,7 @@ use sealwire_protocol::frames::{Backup, BackupAnswer, BackupGet, BackupPut, Erro
 use sealwire_protocol::{ErrorCode, Username};
 use sealwire_store::{BackupRecord, StoreError};
 
+use super::greeting::Page;
 use super::login::{self, in_time, store_unavailable};
 use super::rates::{MINUTE, Rate};
 use super::socket::SessionContext;
@@ -18,11 +19,12 @@ use super::state::Stage;
 use super::{Session, lookup};
 use crate::address;
 use crate::node::Node;
+use crate::quota::Counted;
 
 /// The most that a backup holds, in bytes.
 const LARGEST: usize = 256 * 1024;
-/// How long the backup before the newest one is given out, in milliseconds.
-const KEPT: u64 = 30 * 24 * 60 * MINUTE;
+/// How long the backup before the newest one is given out, in milliseconds; then it is erased.
+pub(crate) const BACKUP_LIFE: u64 = 30 * 24 * 60 * MINUTE;
 /// Of how many addresses and names attempts are counted at a time.
 const COUNTED: usize = 10_000;
 
@@ -75,6 +77,9 @@ impl Session {
             let error = ErrorFrame::new(ErrorCode::TooLarge, "a backup holds at most 262144 bytes");
             return self.refuse(ErrorFrame { id, ..error }, ctx);
         }
+        if !self.take_share(Counted::Backup, "too many backups in an hour", id.as_ref(), ctx) {
+            return;
+        }
         let now = self.now().wall;
         let Some(session) = self.authenticated() else { return };
         let (name, node) = (session.username.clone(), self.node.clone());
@@ -92,11 +97,14 @@ impl Session {
     fn get_backup(&mut self, get: BackupGet, id: Option<String>, ctx: &mut SessionContext) {
         let name = get.username.parse::<Username>().ok();
         let counted = name.clone().unwrap_or_else(|| self.node.nobody.clone());
-        if let Err(after) = self.node.backup_attempts.take(self.address, counted, self.now().mono) {
+        if self.continues(&get) {
+            // The attempt was counted with the first page.
+        } else if let Err(after) = self.node.backup_attempts.take(self.address, counted, self.now().mono) {
             let error = ErrorFrame::new(ErrorCode::RateLimited, "too many attempts to fetch this backup");
             return self.refuse(ErrorFrame { id, retry_after_ms: Some(after), ..error }, ctx);
         }
         let node = self.node.clone();
+        let page = Page::of(&get);
         let read = async move {
             match name {
                 Some(name) => read_backup(&node, &name, &get).await,
@@ -105,11 +113,29 @@ impl Session {
         };
         self.look_up(read, ctx, move |session, found, ctx| match found {
             Ok(Some(answer)) => {
+                if let Stage::Greeting(greeting) = &mut session.stage {
+                    greeting.given(page, answer.more);
+                }
                 session.send(&ServerFrame::Backup(Box::new(BackupAnswer { id, ..answer })), ctx);
             }
             Ok(None) => session.refuse(ErrorFrame { id, ..login::failed() }, ctx),
             Err(error) => session.refuse(ErrorFrame { id, ..store_unavailable(&error) }, ctx),
         });
+    }
+}
+
+impl Session {
+    /// Whether this is the next page of what this connection has been given. It costs no frame either: a chain is as long
+    /// as it is, and a page can be asked for once.
+    fn continues(&mut self, get: &BackupGet) -> bool {
+        let Stage::Greeting(greeting) = &mut self.stage else { return false };
+        greeting.continues(&Page::of(get))
+    }
+}
+
+impl Page {
+    fn of(get: &BackupGet) -> Self {
+        Self { name: get.username.clone(), id: get.id.0, since: get.since_version.unwrap_or(0) }
     }
 }
 
@@ -134,7 +160,7 @@ fn chosen(backups: Vec<BackupRecord>, id: &[u8; 32], now: u64) -> Option<BackupR
     let mut found = None;
     for (age, backup) in backups.into_iter().enumerate() {
         let is_it = verify_slices_are_equal(&backup.id, id).is_ok();
-        if is_it && (age == 0 || backup.at.saturating_add(KEPT) > now) {
+        if is_it && (age == 0 || backup.at.saturating_add(BACKUP_LIFE) > now) {
             found = Some(backup);
         }
     }
@@ -152,7 +178,7 @@ mod tests {
     #[test]
     fn the_backup_before_the_newest_is_given_out_for_thirty_days() {
         let both = || vec![backup(2, 1_000), backup(1, 1_000)];
-        let later = 1_000 + KEPT;
+        let later = 1_000 + BACKUP_LIFE;
         assert_eq!(chosen(both(), &[1; 32], later - 1).map(|found| found.id[0]), Some(1));
         assert_eq!(chosen(both(), &[1; 32], later), None);
         assert_eq!(chosen(both(), &[2; 32], later).map(|found| found.id[0]), Some(2));

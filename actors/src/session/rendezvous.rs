@@ -12,6 +12,7 @@ use super::Session;
 use super::socket::SessionContext;
 use super::state::Stage;
 use crate::clock::millis;
+use crate::quota::Counted;
 
 /// The most that a side of a slot holds, in bytes.
 const SIDE: usize = 64 * 1024;
@@ -52,12 +53,17 @@ impl Slots {
         Self { sides: HashMap::new(), most, life: millis(life) }
     }
 
+    /// Forgets the sides whose time is over (on the monotonic clock).
+    pub(crate) fn forget(&mut self, now: u64) {
+        self.sides.retain(|_, side| side.ends > now);
+    }
+
     /// Fills a side, if `may` says so; it is asked when nothing else speaks against it.
     fn put(&mut self, place: Place, data: Vec<u8>, now: u64, may: impl FnOnce() -> bool) -> Result<(), Refused> {
         if data.len() > SIDE {
             return Err(Refused::TooLarge);
         }
-        self.sides.retain(|_, side| side.ends > now);
+        self.forget(now);
         if self.sides.contains_key(&place) {
             return Err(Refused::Filled);
         }
@@ -126,7 +132,7 @@ impl Session {
                 // The room is everybody's: without a share of it one address would keep all others from linking.
                 let may = || match &mut self.stage {
                     Stage::Greeting(greeting) => greeting.fills(),
-                    Stage::Authenticated(session) => session.quota.lock().side(now).is_ok(),
+                    Stage::Authenticated(session) => session.quota.lock().take(Counted::Side, now).is_ok(),
                     Stage::Closing => false,
                 };
                 slots.put(place, data, now.mono, may).map(|()| None).map_err(explain)
@@ -178,6 +184,17 @@ mod tests {
         assert_eq!(slots.put(([2; 16], 1), vec![], 1, || true), Ok(()));
         assert_eq!(slots.put(([3; 16], 1), vec![], 2, || true), Err(Refused::TooMany));
         assert_eq!(slots.put(([3; 16], 1), vec![], 600_000, || true), Ok(()));
+    }
+
+    #[test]
+    fn nothing_is_left_of_sides_whose_time_is_over() {
+        let mut slots = Slots::new(10, LIFE);
+        assert_eq!(slots.put(([1; 16], 1), vec![7], 0, || true), Ok(()));
+        assert_eq!(slots.put(([2; 16], 1), vec![8], 1, || true), Ok(()));
+        slots.forget(600_000);
+        assert_eq!(slots.sides.len(), 1);
+        slots.forget(600_001);
+        assert!(slots.sides.is_empty());
     }
 
     #[test]

@@ -20,11 +20,8 @@ use super::receiving::{Acked, Receiving, WindowLimits};
 use super::sending::Sending;
 use super::socket::SessionContext;
 use super::state::{Authenticated, Life, Stage, Statuses};
-use super::{Event, Inbox, Session, WAITING_BYTES, WAITING_FRAMES};
+use super::{Event, Inbox, Session, WAITING_BYTES, WAITING_FRAMES, sharing};
 use crate::presence::{Departure, Seen, Watching};
-
-/// How many expired messages a device is told of at its log-in; of more at the next one.
-const NOTICES: usize = 1_000;
 
 impl Session {
     /// A text message came.
@@ -276,8 +273,7 @@ impl Session {
                     let error = ErrorFrame { id, ..ErrorFrame::new(ErrorCode::LimitExceeded, text) };
                     session.refuse(error, ctx);
                 } else {
-                    let shares = account.is_some_and(|account| account.shares_presence);
-                    session.entered(&who, shares, queued, id, ctx);
+                    session.entered(&who, account.as_ref(), queued, id, ctx);
                 }
             }
             Err(error) => session.refuse(ErrorFrame { id, ..login::store_unavailable(&error) }, ctx),
@@ -290,20 +286,27 @@ impl Session {
         others.count() >= self.node.settings.limits.connections_per_account
     }
 
-    fn entered(&mut self, who: &LoggedIn, shares: bool, queued: u64, id: Option<String>, ctx: &mut SessionContext) {
+    fn entered(
+        &mut self,
+        who: &LoggedIn,
+        account: Option<&Arc<Account>>,
+        queued: u64,
+        id: Option<String>,
+        ctx: &mut SessionContext,
+    ) {
         if !matches!(self.stage, Stage::Greeting(_)) {
             return;
         }
         // Presence first, backlog second: whoever stores from here on finds this session and nudges it.
         let (departure, predecessor) = self.node.directory.enter(who.device, self.inbox.clone());
+        let shares = account.is_some_and(|account| account.shares_presence);
         let session = self.new_session(who, shares, departure.into(), predecessor.clone());
         self.stage = Stage::Authenticated(Box::new(session));
         self.greeting_place = None;
         self.socket.lift_allowance();
         self.note_seen(&who.username, who.device);
-        self.check_listed(who, ctx);
+        self.look_again(who, account, ctx);
         self.session_frame(queued, id, ctx);
-        self.tell_expired(who.device, ctx);
         match predecessor {
             None => self.receive(ctx, |receiving, _, effects| receiving.may_read(effects)),
             Some(predecessor) => self.take_over(predecessor, ctx),
@@ -313,35 +316,32 @@ impl Session {
         }
     }
 
-    /// Sends away whom a manifest has removed while it logged in. A manifest is committed, then forgotten by the roster, and
-    /// then its removed devices are looked for in the directory; this session has entered the directory and looks at the
-    /// roster after that: whatever the interleaving, one of the two sees the other.
-    fn check_listed(&self, who: &LoggedIn, ctx: &mut SessionContext) {
+    /// Looks at the account once more, now that the device is here. A manifest is committed, then forgotten by the roster, and
+    /// then its removed devices are looked for in the directory; a change of what is shared goes the same way to those who
+    /// are here. This session is here and looks at the roster after that. So whatever the interleaving, one of the two sees
+    /// the other: while what was read is at hand, nothing has been forgotten since.
+    fn look_again(&self, who: &LoggedIn, account: Option<&Arc<Account>>, ctx: &mut SessionContext) {
         let device = who.device;
         let lists = move |account: &Account| account.devices.iter().any(|known| known.id == device);
-        if self.node.roster.at_hand(who.username.as_str()).is_some_and(|account| lists(&account)) {
+        let at_hand = self.node.roster.at_hand(who.username.as_str());
+        let same = at_hand.zip(account).is_some_and(|(at_hand, read)| Arc::ptr_eq(&at_hand, read));
+        if same && account.is_some_and(|account| lists(account)) {
             return;
         }
         let (node, inbox, username) = (self.node.clone(), self.inbox.clone(), who.username.clone());
         let check = async move {
             match login::in_time(&node, node.roster.find(&username)).await {
                 Ok(Some(account)) if lists(&account) => {}
-                Ok(_) => inbox.tell(Event::Revoked),
+                Ok(_) => return inbox.tell(Event::Revoked),
                 // It cannot be known now: the client comes back and is checked again.
-                Err(_) => inbox.tell(Event::Leave),
+                Err(_) => return inbox.tell(Event::Leave),
+            }
+            let user = node.quotas.of(&username);
+            if sharing::settle(&node, &user, &username).await.is_err() {
+                inbox.tell(Event::Leave);
             }
         };
         ctx.spawn(check.into_actor(self));
-    }
-
-    /// Tells a device what of its messages has expired while it was away.
-    fn tell_expired(&self, device: DeviceId, ctx: &mut SessionContext) {
-        let (node, inbox) = (self.node.clone(), self.inbox.clone());
-        let read = async move {
-            let notices = login::in_time(&node, node.store.notices(&device, NOTICES)).await.unwrap_or_default();
-            notices.into_iter().for_each(|message_id| inbox.tell(Event::Expired(message_id)));
-        };
-        ctx.spawn(read.into_actor(self));
     }
 
     /// Notes that the device is here, or was until now: a hint that may be dropped.

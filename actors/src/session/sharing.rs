@@ -2,10 +2,13 @@
 
 use sealwire_protocol::frames::{ErrorFrame, PresenceFrame, PresenceRequest, ServerFrame};
 use sealwire_protocol::{ErrorCode, Username};
+use sealwire_store::StoreError;
 
 use super::socket::SessionContext;
 use super::state::Stage;
 use super::{Session, login};
+use crate::node::Node;
+use crate::quota::{Counted, User};
 
 impl Session {
     pub(super) fn presence(&mut self, request: PresenceRequest, id: Option<String>, ctx: &mut SessionContext) {
@@ -21,17 +24,11 @@ impl Session {
             return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::LimitExceeded, text) }, ctx);
         }
         let Some(share) = request.share else { return self.watch(&added, &removed, id, ctx) };
-        let (name, node) = (session.username.clone(), self.node.clone());
-        let keep = login::to_its_end(async move {
-            let kept = login::in_time(&node, node.store.set_presence_shared(&name, share)).await;
-            node.roster.forget(&name);
-            kept.map_err(|error| login::store_unavailable(&error))?;
-            node.watchers.share(&name, share);
-            Ok(())
-        });
+        let (name, user, node) = (session.username.clone(), session.quota.clone(), self.node.clone());
+        let keep = login::to_its_end(async move { change(&node, &user, &name, share).await });
         self.look_up(keep, ctx, move |session, kept, ctx| match kept {
             Ok(()) => session.watch(&added, &removed, id, ctx),
-            Err(error) => session.refuse(ErrorFrame { id, ..error }, ctx),
+            Err(error) => session.turn_down(ErrorFrame { id, ..error }, ctx),
         });
     }
 
@@ -51,6 +48,32 @@ impl Session {
             self.send(&ServerFrame::Presence(frame), ctx);
         }
     }
+}
+
+/// Shares presence from now on, or does no more. Written only where it differs; one change of an account at a time.
+async fn change(node: &Node, user: &User, name: &Username, share: bool) -> Result<(), ErrorFrame> {
+    let _turn = user.sharing.lock().await;
+    let account = login::in_time(node, node.roster.find(name)).await;
+    let account = account.map_err(|error| login::store_unavailable(&error))?;
+    if account.is_none_or(|account| account.shares_presence != share) {
+        user.lock().take(Counted::Sharing, node.clock.now()).map_err(|after| {
+            let error = ErrorFrame::new(ErrorCode::RateLimited, "too many changes of who may see your presence");
+            ErrorFrame { retry_after_ms: Some(after), ..error }
+        })?;
+        let kept = login::in_time(node, node.store.set_presence_shared(name, share)).await;
+        node.roster.forget(name);
+        kept.map_err(|error| login::store_unavailable(&error))?;
+    }
+    node.watchers.share(name, share);
+    Ok(())
+}
+
+/// Shows a device that has come by what its account says now: it may have changed between the reading and the coming.
+pub(super) async fn settle(node: &Node, user: &User, name: &Username) -> Result<(), StoreError> {
+    let _turn = user.sharing.lock().await;
+    let account = login::in_time(node, node.roster.find(name)).await?;
+    node.watchers.share(name, account.is_some_and(|account| account.shares_presence));
+    Ok(())
 }
 
 /// The names of a list. One that is ill-formed is nobody's and never online, so it is passed over.

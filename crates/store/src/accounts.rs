@@ -24,7 +24,7 @@ pub trait Accounts: Send + Sync + 'static {
     /// * A device that is listed already keeps its signing key, its wrap keys and its mail; that its key is the same is
     ///   the caller's to check. A new one has neither a wrap key nor a time yet.
     /// * A device that is listed no longer is removed for good: its wrap keys, mailbox,
-    ///   [missed](crate::Mailboxes::missed) count and [notices](crate::Mailboxes::notices) are gone; its id stays
+    ///   [missed](crate::News::missed) count and [notices](crate::News::notices) are gone; its id stays
     ///   taken.
     /// * A change that lists no device deletes the account: keys, manifests, backups and all that its devices had are
     ///   gone, and it is not found any more. What stays: the name and the device ids, so that nobody gets them, the last
@@ -32,8 +32,9 @@ pub trait Accounts: Send + Sync + 'static {
     async fn extend_manifest(&self, change: ManifestChange) -> Result<Extended, StoreError>;
 
     /// Gives a device its first wrap key, or its next one: the one before is then [replaced](Device::replaced) at `at`
-    /// (milliseconds since 1970). Keys that were replaced over nine days before `at` may be forgotten: a message is at
-    /// most seven days old, and a replaced key counts for two more.
+    /// (milliseconds since 1970), and the device has been seen then, in one: a device that has a key can receive, so
+    /// it must not fall out of the lists because a crash came before the note that it was here. Keys that were replaced over
+    /// nine days before `at` may be forgotten: a message is at most seven days old, and a replaced key counts for two more.
     async fn put_wrap(&self, device: &DeviceId, wrap: WrapRecord, at: u64) -> Result<WrapPut, StoreError>;
 
     /// Whether others may see when somebody of this name is online; false at first. An unknown name is no error.

@@ -21,6 +21,10 @@ pub trait Backups: Send + Sync + 'static {
 
     /// The backups of an account, newest first, each under an id of its own; none for an unknown name.
     async fn backups(&self, username: &Username) -> Result<Vec<BackupRecord>, StoreError>;
+
+    /// Erases the backups whose place another one took before `before` (milliseconds since 1970), at most `limit`; says
+    /// how many. A newest one stays, however old.
+    async fn erase_replaced_backups(&self, before: u64, limit: usize) -> Result<usize, StoreError>;
 }
 
 /// A sealed backup. The store keeps it and does not look inside.

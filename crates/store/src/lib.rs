@@ -21,8 +21,8 @@ pub use accounts::{
 pub use backups::{BackupRecord, Backups};
 pub use error::StoreError;
 pub use mailboxes::{
-    Appended, Batch, BatchOutcome, EXPIRY_REACH, Fingerprint, Front, Held, Mail, MailKey, Mailboxes, NOTICE_LIFE,
-    Notice, Place, Removal, Usage,
+    Appended, Batch, BatchOutcome, EXPIRY_REACH, Expired, Fingerprint, Front, Held, Mail, MailKey, Mailboxes,
+    NOTICE_LIFE, News, Notice, Place, Removal, Usage,
 };
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

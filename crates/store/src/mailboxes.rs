@@ -46,10 +46,11 @@ pub trait Mailboxes: Send + Sync + 'static {
     /// How full a mailbox is, and how much of it is from one sender.
     async fn usage(&self, device: &DeviceId, from: &Username) -> Result<Usage, StoreError>;
 
-    /// How many copies this device has lost because its mailbox was full, since [`forget_missed`](Mailboxes::forget_missed).
-    async fn missed(&self, device: &DeviceId) -> Result<u64, StoreError>;
+    /// What a device is to be told when it comes: how many copies it has lost, and at most `limit` of its messages that
+    /// have expired, as of one moment.
+    async fn news(&self, device: &DeviceId, limit: usize) -> Result<News, StoreError>;
 
-    /// Takes `count` off [`missed`](Mailboxes::missed): the device has been told.
+    /// Takes `count` off [`missed`](News::missed): the device has been told.
     async fn forget_missed(&self, device: &DeviceId, count: u64) -> Result<(), StoreError>;
 
     /// The highest [`Mail::order`] that any mailbox holds, or 0: a clock that was set back must not sort new mail
@@ -57,9 +58,10 @@ pub trait Mailboxes: Send + Sync + 'static {
     async fn highest_order(&self) -> Result<u64, StoreError>;
 
     /// Takes out copies that were [accepted](Mail::accepted_at) before `before`, in the order in which they arrived, at
-    /// most `limit`. Says for which messages thereby the last copy for a device of the addressee has gone (copies for the
-    /// sender's [own](Mail::own) devices do not count, neither as expired nor as left), and keeps a notice of each for the
-    /// device that sent it, unless that one was removed. Copies and notices change together and are durable.
+    /// most `limit`, and counts each as [missed](News::missed) by the device that it was for. Says for which messages
+    /// thereby the last copy for a device of the addressee has gone (copies for the sender's [own](Mail::own) devices do
+    /// not count, neither as expired nor as left), and keeps a notice of each for the device that sent it. A device that
+    /// was removed has neither. Copies, counts and notices change together and are durable.
     ///
     /// It says nothing of how the copies before the last one went: if another device has fetched one, the sender has
     /// heard `delivered` long ago.
@@ -72,11 +74,7 @@ pub trait Mailboxes: Send + Sync + 'static {
     ///
     /// Notices that nobody has fetched are dropped by the first call whose `before` is over [`NOTICE_LIFE`] after that of
     /// the call that made them, at most `limit` by one call.
-    async fn expire(&self, before: u64, limit: usize) -> Result<Vec<Notice>, StoreError>;
-
-    /// The messages of this device that have [expired](Mailboxes::expire) and of which it has not been told, oldest notice
-    /// first, at most `limit`.
-    async fn notices(&self, device: &DeviceId, limit: usize) -> Result<Vec<MessageId>, StoreError>;
+    async fn expire(&self, before: u64, limit: usize) -> Result<Expired, StoreError>;
 
     /// Drops notices: the device has been told. One that is not there is no error. Durable.
     async fn forget_notices(&self, device: &DeviceId, messages: Vec<MessageId>) -> Result<(), StoreError>;
@@ -87,6 +85,26 @@ pub const EXPIRY_REACH: usize = 100;
 
 /// How long a notice waits for its device, in milliseconds: 30 days.
 pub const NOTICE_LIFE: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// What a device is to be told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct News {
+    /// Copies for this device that were lost to a full mailbox ([`Batch::missed`]) or have [expired](Mailboxes::expire),
+    /// since [`forget_missed`](Mailboxes::forget_missed).
+    pub missed: u64,
+    /// Messages of this device that have [expired](Mailboxes::expire) and of which it has not been told, oldest notice
+    /// first.
+    pub notices: Vec<MessageId>,
+}
+
+/// What one call has [taken out](Mailboxes::expire).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// How many copies. As many as the limit: there may be more.
+    pub copies: usize,
+    /// The messages of which the senders are to be told.
+    pub notices: Vec<Notice>,
+}
 
 /// A message that has [expired](Mailboxes::expire).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,7 +175,7 @@ pub struct Batch {
     pub appends: Vec<Mail>,
     /// Copies to take out.
     pub removals: Vec<Removal>,
-    /// Devices that lose a copy because their mailbox is full, one entry each.
+    /// Devices that lose a copy because their mailbox is full, one entry each. Nothing is counted for one that was removed.
     pub missed: Vec<DeviceId>,
 }
 

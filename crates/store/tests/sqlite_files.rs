@@ -91,7 +91,7 @@ async fn everything_survives_closing_and_opening() {
             store.manifests(&name("alice"), 0, 10).await.unwrap(),
             store.front(&device(1), HashSet::new(), usize::MAX, usize::MAX).await.unwrap(),
             store.usage(&device(1), &name("bob")).await.unwrap(),
-            store.missed(&device(1)).await.unwrap(),
+            store.news(&device(1), 0).await.unwrap().missed,
             store.highest_order().await.unwrap(),
         )
     };
@@ -225,26 +225,26 @@ async fn a_database_of_version_1_goes_on_with_all_that_it_holds() {
     let wrap = WrapRecord { seq: 1, kid: Kid([2; 32]), document: vec![0xee].into() };
     assert_eq!((alice.devices[0].wrap.clone(), alice.devices[0].last_seen), (Some(wrap), 10));
     assert_eq!((alice.devices.len(), alice.shares_presence, &alice.aik[..]), (2, false, &[0xaa][..]));
-    assert_eq!(store.missed(&device(1)).await.unwrap(), 3);
+    assert_eq!(store.news(&device(1), 0).await.unwrap().missed, 3);
     assert_eq!(store.usage(&device(1), &name("bob")).await.unwrap().from_sender.messages, 1);
 
     store.set_presence_shared(&name("alice"), true).await.unwrap();
     let backup = BackupRecord { id: [1; 32], data: Bytes::from_static(b"sealed"), at: 20 };
     store.put_backup(&name("alice"), backup.clone()).await.unwrap();
     let notice = Notice { device: device(2), message_id: message(5) };
-    assert_eq!(store.expire(11, 10).await.unwrap(), [notice]);
+    assert_eq!(store.expire(11, 10).await.unwrap().notices, [notice]);
     drop(store);
     let store = SqliteStore::open(dir.path()).unwrap();
     assert!(store.account(&name("alice")).await.unwrap().unwrap().shares_presence);
     assert_eq!(store.backups(&name("alice")).await.unwrap(), [backup]);
-    assert_eq!(store.notices(&device(2), 10).await.unwrap(), [message(5)]);
+    assert_eq!(store.news(&device(2), 10).await.unwrap().notices, [message(5)]);
 }
 
 #[tokio::test]
 async fn a_newer_database_is_left_alone() {
     let dir = used_directory().await;
     Connection::open(database(&dir)).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let error = refused(dir.path(), &["newer sealwire", "version 99", "up to version 2", "backup"]);
+    let error = refused(dir.path(), &["newer sealwire", "version 99", "up to version 3", "backup"]);
     assert!(matches!(error, StoreError::Open(_)));
 }
 

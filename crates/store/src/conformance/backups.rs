@@ -49,6 +49,23 @@ pub async fn a_backup_under_the_id_before_is_the_newest_again<S: Store>(store: A
     assert_eq!(all(&*store, "alice").await, [backup(1, "one again", 300), backup(2, "two", 300)]);
 }
 
+/// Not the newest, and not before its time.
+pub async fn a_backup_that_was_replaced_is_erased_in_time<S: Store>(store: Arc<S>) {
+    for (who, of) in [("alice", 1), ("bob", 2)] {
+        create(&*store, who, &[of]).await;
+    }
+    put(&*store, backup(1, "one", 100)).await;
+    put(&*store, backup(2, "two", 200)).await;
+    store.put_backup(&name("bob"), backup(1, "one", 50)).await.expect("the backup is kept");
+    let erase = async |before, limit| store.erase_replaced_backups(before, limit).await.expect("the store erases");
+    assert_eq!((erase(200, 9).await, erase(201, 0).await, all(&*store, "alice").await.len()), (0, 0, 2));
+    assert_eq!((erase(201, 9).await, erase(900, 9).await), (1, 0));
+    assert_eq!(all(&*store, "alice").await, [backup(2, "two", 200)]);
+    assert_eq!(all(&*store, "bob").await, [backup(1, "one", 50)]);
+    put(&*store, backup(3, "three", 300)).await;
+    assert_eq!(all(&*store, "alice").await, [backup(3, "three", 300), backup(2, "two", 300)]);
+}
+
 /// Each account has its own, of any size, and an unknown name none.
 pub async fn backups_are_of_one_account<S: Store>(store: Arc<S>) {
     create(&*store, "alice", &[1]).await;

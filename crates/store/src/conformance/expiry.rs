@@ -22,14 +22,14 @@ async fn expire<S: Store>(store: &S, before: u64) -> Vec<u64> {
 
 async fn expire_some<S: Store>(store: &S, before: u64, limit: usize) -> Vec<u64> {
     let expired = store.expire(before, limit).await.expect("the store takes out what is due");
-    numbers(expired.iter().map(|notice| {
+    numbers(expired.notices.iter().map(|notice| {
         assert_eq!(notice.device, device(100));
         notice.message_id
     }))
 }
 
 async fn notices<S: Store>(store: &S) -> Vec<u64> {
-    numbers(store.notices(&device(100), usize::MAX).await.expect("the store reads notices").into_iter())
+    numbers(store.news(&device(100), usize::MAX).await.expect("the store reads notices").notices.into_iter())
 }
 
 fn numbers(messages: impl Iterator<Item = sealwire_protocol::MessageId>) -> Vec<u64> {
@@ -57,6 +57,27 @@ pub async fn expiry_ends_at_its_limit<S: Store>(store: Arc<S>) {
     assert_eq!(expire_some(&*store, 10, 2).await, [1, 2]);
     assert_eq!((ids(&*store, 1).await, ids(&*store, 2).await), (vec![], vec![3]));
     assert_eq!(expire_some(&*store, 10, 2).await, [3]);
+}
+
+/// So that whoever sweeps knows whether there may be more: also of copies that make no notice.
+pub async fn expiry_says_how_many_copies_it_took<S: Store>(store: Arc<S>) {
+    append(&*store, vec![own(at(1, 1, 1)), own(at(1, 1, 2)), at(1, 2, 3), at(50, 1, 4)]).await;
+    let copies = async |limit| store.expire(10, limit).await.expect("the store takes out what is due").copies;
+    assert_eq!([copies(2).await, copies(2).await, copies(2).await], [2, 1, 0]);
+}
+
+/// Like those lost to a full mailbox, and the sender's own ones too: each is a gap in what the device sees.
+pub async fn an_expired_copy_is_missed_by_its_device<S: Store>(store: Arc<S>) {
+    create(&*store, "alice", &[3, 4]).await;
+    extend(&*store, change("alice", 2, &[3])).await;
+    let missed = async |of| store.news(&device(of), 0).await.expect("the store counts").missed;
+    append(&*store, vec![at(1, 1, 1), own(at(1, 2, 1)), at(1, 1, 2), at(50, 1, 3), at(1, 4, 4)]).await;
+    expire(&*store, 10).await;
+    assert_eq!((missed(1).await, missed(2).await), (2, 1));
+    assert_eq!(missed(4).await, 0, "a removed device misses nothing");
+    store.forget_missed(&device(1), 2).await.expect("the store forgets");
+    expire(&*store, 60).await;
+    assert_eq!((missed(1).await, missed(2).await), (1, 1));
 }
 
 /// As long as a device of the addressee may still fetch the message, there is no notice.
@@ -92,9 +113,9 @@ pub async fn a_notice_is_for_the_device_that_sent<S: Store>(store: Arc<S>) {
     let other = Mail { key: MailKey { from_device: device(101), message_id: message(1) }, ..at(1, 1, 1) };
     append(&*store, vec![at(90, 1, 1), other]).await;
     let expired = store.expire(50, 10).await.expect("the store takes out what is due");
-    assert_eq!(expired, [Notice { device: device(101), message_id: message(1) }]);
+    assert_eq!(expired.notices, [Notice { device: device(101), message_id: message(1) }]);
     assert_eq!(notices(&*store).await, NONE);
-    assert_eq!(store.notices(&device(101), 10).await.expect("the store reads notices"), [message(1)]);
+    assert_eq!(store.news(&device(101), 10).await.expect("the store reads notices").notices, [message(1)]);
 }
 
 /// Oldest first, at most so many, until they are forgotten.
@@ -103,7 +124,7 @@ pub async fn notices_wait_until_they_are_forgotten<S: Store>(store: Arc<S>) {
     expire(&*store, 2).await;
     expire(&*store, 3).await;
     assert_eq!(notices(&*store).await, [3, 1, 2]);
-    let some = store.notices(&device(100), 2).await.expect("the store reads notices");
+    let some = store.news(&device(100), 2).await.expect("the store reads notices").notices;
     assert_eq!(some, [message(3), message(1)]);
     let forget = async |of, messages: &[u64]| {
         let messages = messages.iter().map(|n| message(*n)).collect();

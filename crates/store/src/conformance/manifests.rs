@@ -48,7 +48,7 @@ pub async fn a_device_that_stays_loses_nothing<S: Store>(store: Arc<S>) {
     assert_eq!(extend(&*store, change("alice", 2, &[1, 2])).await, removing(&[]));
     assert_eq!(devices(&*store, "alice").await, before);
     assert_eq!(ids(&*store, 1).await, [1]);
-    assert_eq!(store.missed(&device(1)).await.expect("the store counts"), 1);
+    assert_eq!(store.news(&device(1), 0).await.expect("the store counts").missed, 1);
 }
 
 /// And nothing else: neither a later link nor one that was made for another chain.
@@ -120,7 +120,7 @@ pub async fn a_removed_device_loses_all_that_was_its<S: Store>(store: Arc<S>) {
     known(&devices(&*store, "alice").await, 1);
     assert_eq!((ids(&*store, 1).await, ids(&*store, 2).await), (vec![1], vec![]));
     assert_eq!((used(1).await, used(2).await), (1, 0));
-    let missed = async |n| store.missed(&device(n)).await.expect("the store counts");
+    let missed = async |n| store.news(&device(n), 0).await.expect("the store counts").missed;
     assert_eq!((missed(1).await, missed(2).await), (1, 0));
     known(&store.find(&mail(1, 1, 1).key).await.expect("the store finds copies"), 1);
     let wrap = WrapRecord { seq: 1, kid: new_account("alice", &[1]).wrap.1.kid, document: "wrap".into() };
@@ -143,7 +143,7 @@ pub async fn an_account_without_devices_is_gone<S: Store>(store: Arc<S>) {
     assert_eq!(store.manifests(&name("alice"), 0, 10).await.expect("the store reads"), []);
     assert_eq!(store.backups(&name("alice")).await.expect("the store reads"), []);
     assert_eq!((ids(&*store, 1).await, ids(&*store, 2).await), (vec![], vec![]));
-    assert_eq!(store.missed(&device(1)).await.expect("the store counts"), 0);
+    assert_eq!(store.news(&device(1), 0).await.expect("the store counts").missed, 0);
     let usage = store.usage(&device(1), &name("alice")).await.expect("the store knows a usage");
     assert_eq!(usage.total, Place::default());
     known(&store.find(&sent.key).await.expect("the store finds copies"), 1);

@@ -64,9 +64,12 @@ macro_rules! conformance_suite {
             the_newest_backup_and_the_one_before_are_kept
             a_backup_under_the_newest_id_replaces_it
             a_backup_under_the_id_before_is_the_newest_again
+            a_backup_that_was_replaced_is_erased_in_time
             backups_are_of_one_account
             mail_accepted_before_a_time_expires
             expiry_ends_at_its_limit
+            expiry_says_how_many_copies_it_took
+            an_expired_copy_is_missed_by_its_device
             the_last_copy_of_the_addressee_makes_the_notice
             own_copies_make_no_notice
             mail_that_was_fetched_makes_no_notice
@@ -102,6 +105,7 @@ macro_rules! conformance_suite {
             own_copies_are_not_a_senders_share
             a_repeat_and_a_failure_take_no_room
             missed_copies_are_counted_until_forgotten
+            a_removed_device_misses_nothing
             forgetting_more_than_was_missed_leaves_none
             tasks_see_what_other_tasks_have_written
             of_many_who_want_one_name_one_gets_it

@@ -96,10 +96,10 @@ pub async fn of_many_who_expire_mail_one_says_so<S: Store>(store: Arc<S>) {
             |store, _| async move { store.expire(2_000, 7).await.expect("the store takes out what is due") },
         )
         .await;
-    let all: Vec<_> = expired.into_iter().flatten().collect();
+    let all: Vec<_> = expired.into_iter().flat_map(|expired| expired.notices).collect();
     assert_eq!(all.len(), 40);
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), 40);
-    assert_eq!(store.notices(&device(100), 100).await.expect("the store reads notices").len(), 40);
+    assert_eq!(store.news(&device(100), 100).await.expect("the store reads notices").notices.len(), 40);
 }
 
 /// The others are repeats.

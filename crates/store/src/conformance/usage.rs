@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::fixtures::{append, device, execute, mail, name, remove};
+use super::fixtures::{append, change, create, device, execute, extend, mail, name, remove};
 use crate::{Batch, Mail, Place, Store, Usage};
 
 async fn usage<S: Store>(store: &S, of: u64, from: &str) -> Usage {
@@ -70,7 +70,7 @@ pub async fn a_repeat_and_a_failure_take_no_room<S: Store>(store: Arc<S>) {
 pub async fn missed_copies_are_counted_until_forgotten<S: Store>(store: Arc<S>) {
     let missed = |n| {
         let store = Arc::clone(&store);
-        async move { store.missed(&device(n)).await.expect("the store knows what was missed") }
+        async move { store.news(&device(n), 0).await.expect("the store knows what was missed").missed }
     };
     assert_eq!(missed(1).await, 0);
     let batch = |devices: &[u64]| Batch { missed: devices.iter().map(|n| device(*n)).collect(), ..Batch::default() };
@@ -84,13 +84,22 @@ pub async fn missed_copies_are_counted_until_forgotten<S: Store>(store: Arc<S>) 
     assert_eq!((missed(1).await, missed(2).await), (0, 1));
 }
 
+/// Nobody will ask for it.
+pub async fn a_removed_device_misses_nothing<S: Store>(store: Arc<S>) {
+    create(&*store, "alice", &[1, 2]).await;
+    extend(&*store, change("alice", 2, &[1])).await;
+    execute(&*store, Batch { missed: vec![device(1), device(2)], ..Batch::default() }).await;
+    let missed = async |of| store.news(&device(of), 0).await.expect("the store counts").missed;
+    assert_eq!((missed(1).await, missed(2).await), (1, 0));
+}
+
 /// Not fewer than none, and later ones count from there.
 pub async fn forgetting_more_than_was_missed_leaves_none<S: Store>(store: Arc<S>) {
     store.forget_missed(&device(1), 1).await.expect("no error");
     for _ in 0..2 {
         execute(&*store, Batch { missed: vec![device(1)], ..Batch::default() }).await;
-        assert_eq!(store.missed(&device(1)).await.expect("no error"), 1);
+        assert_eq!(store.news(&device(1), 0).await.expect("no error").missed, 1);
         store.forget_missed(&device(1), u64::MAX).await.expect("no error");
-        assert_eq!(store.missed(&device(1)).await.expect("no error"), 0);
+        assert_eq!(store.news(&device(1), 0).await.expect("no error").missed, 0);
     }
 }

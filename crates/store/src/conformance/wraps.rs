@@ -40,13 +40,17 @@ pub async fn replaced_keys_come_newest_first_with_their_time<S: Store>(store: Ar
     assert_eq!(device.replaced, [(kid(8), 8_500), (kid(7), 8_000), (kid(2), 9_000), (kid(1), 5_000)]);
 }
 
-/// And the first key of a device that a link has added, which replaces nothing.
+/// And the first key of a device that a link has added, which replaces nothing. With its key it has been seen: whoever has a
+/// key and was never seen would be in no list after a crash.
 pub async fn a_new_device_gets_its_first_key<S: Store>(store: Arc<S>) {
     alice(&*store).await;
     extend(&*store, change("alice", 2, &[1, 2])).await;
     assert_eq!(put(&*store, 2, wrap(3, 3), 5_000).await, WrapPut::Yes);
     let devices = account(&*store, "alice").await.devices;
-    assert_eq!((devices[1].wrap.clone(), devices[1].replaced.len(), devices[1].last_seen), (Some(wrap(3, 3)), 0, 0));
+    assert_eq!(
+        (devices[1].wrap.clone(), devices[1].replaced.len(), devices[1].last_seen),
+        (Some(wrap(3, 3)), 0, 5_000)
+    );
     assert_eq!(devices[0].wrap, Some(wrap(1, 1)));
 }
 

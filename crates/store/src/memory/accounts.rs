@@ -124,7 +124,14 @@ impl AccountBook {
         }
         device.replaced.retain(|(_, replaced_at)| *replaced_at >= at.saturating_sub(REPLACED_WRAP_LIFE));
         device.wrap = Some(wrap);
+        device.last_seen = device.last_seen.max(at);
         WrapPut::Yes
+    }
+
+    /// Erases backups that were replaced before `before`; says how many.
+    pub(super) fn erase_replaced_backups(&mut self, before: u64, limit: usize) -> usize {
+        let replaced = |chain: &&mut Chain| chain.backups.get(1).is_some_and(|backup| backup.at < before);
+        self.chains.values_mut().filter(replaced).take(limit).map(|chain| chain.backups.truncate(1)).count()
     }
 
     pub(super) fn device_seen(&mut self, id: &DeviceId, at: u64) {

@@ -12,9 +12,9 @@ use sealwire_protocol::{DeviceId, MessageId, Username};
 use self::accounts::AccountBook;
 use self::mailbox::Mailbox;
 use crate::{
-    Account, Accounts, BackupRecord, Backups, Batch, BatchOutcome, Created, EXPIRY_REACH, Extended, Front, Held, Mail,
-    MailKey, Mailboxes, ManifestChange, ManifestRecord, NOTICE_LIFE, NewAccount, Notice, Removal, StoreError, Usage,
-    WrapPut, WrapRecord,
+    Account, Accounts, BackupRecord, Backups, Batch, BatchOutcome, Created, EXPIRY_REACH, Expired, Extended, Front,
+    Held, Mail, MailKey, Mailboxes, ManifestChange, ManifestRecord, NOTICE_LIFE, NewAccount, News, Notice, Removal,
+    StoreError, Usage, WrapPut, WrapRecord,
 };
 
 /// Keeps everything in memory, so that nothing survives its end. Correct before it is fast: a usage is counted
@@ -113,8 +113,11 @@ impl Mailboxes for MemoryStore {
         Ok(self.state.lock().mailboxes.get(device).map_or_else(Usage::default, |mailbox| mailbox.usage(from)))
     }
 
-    async fn missed(&self, device: &DeviceId) -> Result<u64, StoreError> {
-        Ok(self.state.lock().missed.get(device).copied().unwrap_or(0))
+    async fn news(&self, device: &DeviceId, limit: usize) -> Result<News, StoreError> {
+        let state = self.state.lock();
+        let own = state.notices.iter().filter(|(notice, _)| notice.device == *device);
+        let notices = own.map(|(notice, _)| notice.message_id).take(limit).collect();
+        Ok(News { missed: state.missed.get(device).copied().unwrap_or(0), notices })
     }
 
     async fn forget_missed(&self, device: &DeviceId, count: u64) -> Result<(), StoreError> {
@@ -129,14 +132,8 @@ impl Mailboxes for MemoryStore {
         Ok(state.mailboxes.values().filter_map(Mailbox::highest_order).max().unwrap_or(0))
     }
 
-    async fn expire(&self, before: u64, limit: usize) -> Result<Vec<Notice>, StoreError> {
+    async fn expire(&self, before: u64, limit: usize) -> Result<Expired, StoreError> {
         Ok(self.state.lock().expire(before, limit))
-    }
-
-    async fn notices(&self, device: &DeviceId, limit: usize) -> Result<Vec<MessageId>, StoreError> {
-        let state = self.state.lock();
-        let own = state.notices.iter().filter(|(notice, _)| notice.device == *device);
-        Ok(own.map(|(notice, _)| notice.message_id).take(limit).collect())
     }
 
     async fn forget_notices(&self, device: &DeviceId, messages: Vec<MessageId>) -> Result<(), StoreError> {
@@ -157,6 +154,10 @@ impl Backups for MemoryStore {
 
     async fn backups(&self, username: &Username) -> Result<Vec<BackupRecord>, StoreError> {
         Ok(self.state.lock().accounts.get(username).map_or_else(Vec::new, |chain| chain.backups.clone()))
+    }
+
+    async fn erase_replaced_backups(&self, before: u64, limit: usize) -> Result<usize, StoreError> {
+        Ok(self.state.lock().accounts.erase_replaced_backups(before, limit))
     }
 }
 
@@ -180,10 +181,14 @@ impl State {
         for removal in batch.removals {
             self.remove(&removal);
         }
-        for device in batch.missed {
-            *self.missed.entry(device).or_default() += 1;
-        }
+        batch.missed.iter().for_each(|device| self.miss(device));
         BatchOutcome { appended }
+    }
+
+    fn miss(&mut self, device: &DeviceId) {
+        if !self.accounts.is_removed(device) {
+            *self.missed.entry(*device).or_default() += 1;
+        }
     }
 
     fn remove(&mut self, removal: &Removal) {
@@ -192,12 +197,14 @@ impl State {
         }
     }
 
-    fn expire(&mut self, before: u64, limit: usize) -> Vec<Notice> {
+    fn expire(&mut self, before: u64, limit: usize) -> Expired {
         self.drop_old_notices(before, limit);
         let due = self.due(before, limit);
+        let copies = due.len();
         let mut gone: Vec<MailKey> = Vec::new();
         for (removal, own) in due {
             self.remove(&removal);
+            self.miss(&removal.device);
             if !own && !gone.contains(&removal.key) {
                 gone.push(removal.key);
             }
@@ -207,7 +214,7 @@ impl State {
         let notices: Vec<_> = notices.collect();
         self.notices.retain(|(notice, _)| !notices.contains(notice));
         self.notices.extend(notices.iter().map(|notice| (*notice, before)));
-        notices
+        Expired { copies, notices }
     }
 
     fn drop_old_notices(&mut self, before: u64, mut limit: usize) {

@@ -45,6 +45,15 @@ fn replace(transaction: &Transaction<'_>, account: i64, new: &BackupRecord) -> r
         .map(drop)
 }
 
+/// Erases what another one took the place of before `before`; says how many.
+pub(super) fn erase_replaced(transaction: &Transaction<'_>, before: u64, limit: usize) -> rusqlite::Result<usize> {
+    transaction
+        .prepare_cached(
+            "DELETE FROM backups WHERE rowid IN (SELECT rowid FROM backups WHERE replaced_at < ?1 LIMIT ?2)",
+        )?
+        .execute((row::ordered(before), row::ordered(limit as u64)))
+}
+
 /// The backups of an account, newest first.
 pub(super) fn read(connection: &Connection, username: &Username) -> rusqlite::Result<Vec<BackupRecord>> {
     connection

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use rusqlite::{OptionalExtension, Transaction};
 use sealwire_protocol::{DeviceId, Kid, Username};
 
-use super::accounts::{insert_device, insert_manifest, insert_wrap};
+use super::accounts::{insert_device, insert_manifest, insert_wrap, seen};
 use super::row;
 use crate::accounts::REPLACED_WRAP_LIFE;
 use crate::{Extended, ManifestChange, ManifestRecord, WrapPut, WrapRecord};
@@ -148,6 +148,7 @@ pub(super) fn put_wrap(
         .prepare_cached("DELETE FROM wraps WHERE device = ?1 AND replaced_at < ?2")?
         .execute((device.as_bytes(), row::ordered(at.saturating_sub(REPLACED_WRAP_LIFE))))?;
     insert_wrap(transaction, device, wrap)?;
+    seen(transaction, device, at)?;
     Ok(WrapPut::Yes)
 }
 

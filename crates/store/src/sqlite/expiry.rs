@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use rusqlite::{Connection, Row, Transaction};
 use sealwire_protocol::{DeviceId, MessageId};
 
-use super::row;
 use super::usage::{Change, Kind};
-use crate::{EXPIRY_REACH, MailKey, NOTICE_LIFE, Notice};
+use super::{mailboxes, row};
+use crate::{EXPIRY_REACH, MailKey, NOTICE_LIFE, News, Notice};
 
 /// What a call has done, to become true with the commit.
-pub(super) struct Expired {
+pub(super) struct Sweep {
     pub(super) notices: Vec<Notice>,
     pub(super) changes: Vec<Change>,
     /// Whether there is anything to commit.
@@ -25,15 +25,18 @@ struct Due {
 }
 
 /// Takes out copies that were accepted before `before`, and drops notices that are too old.
-pub(super) fn expire(transaction: &Transaction<'_>, before: u64, limit: usize) -> rusqlite::Result<Expired> {
+pub(super) fn expire(transaction: &Transaction<'_>, before: u64, limit: usize) -> rusqlite::Result<Sweep> {
     let dropped = drop_old_notices(transaction, before, limit)?;
     let due = due(transaction, before, limit)?;
     let mut delete = transaction.prepare_cached("DELETE FROM mail WHERE id = ?1")?;
-    due.iter().try_for_each(|copy| delete.execute([copy.id]).map(drop))?;
+    for copy in &due {
+        delete.execute([copy.id])?;
+        mailboxes::miss(transaction, &copy.change.device)?;
+    }
     let notices = notices_of(transaction, &due)?;
     notices.iter().try_for_each(|notice| keep(transaction, notice, before))?;
     let changed = dropped > 0 || !due.is_empty();
-    Ok(Expired { notices, changes: due.into_iter().map(|copy| copy.change).collect(), changed })
+    Ok(Sweep { notices, changes: due.into_iter().map(|copy| copy.change).collect(), changed })
 }
 
 /// Reads the table from its front: its rows lie in the order of arrival, so there is no index of ages that every append
@@ -100,8 +103,15 @@ fn drop_old_notices(transaction: &Transaction<'_>, before: u64, limit: usize) ->
         .execute((row::ordered(before.saturating_sub(NOTICE_LIFE)), row::ordered(limit as u64)))
 }
 
+/// What a device is to be told, as of one moment.
+pub(super) fn news(connection: &mut Connection, device: &DeviceId, limit: usize) -> rusqlite::Result<News> {
+    let transaction = connection.transaction()?;
+    let missed = mailboxes::missed(&transaction, device)?;
+    Ok(News { missed, notices: notices(&transaction, device, limit)? })
+}
+
 /// The notices for a device, oldest first.
-pub(super) fn notices(connection: &Connection, device: &DeviceId, limit: usize) -> rusqlite::Result<Vec<MessageId>> {
+fn notices(connection: &Connection, device: &DeviceId, limit: usize) -> rusqlite::Result<Vec<MessageId>> {
     connection
         .prepare_cached("SELECT message FROM notices WHERE device = ?1 ORDER BY id LIMIT ?2")?
         .query_map((device.as_bytes(), row::ordered(limit as u64)), |found| row::message(found, 0))?

@@ -100,9 +100,14 @@ fn remove(transaction: &Transaction<'_>, removal: &Removal) -> rusqlite::Result<
         .optional()
 }
 
-fn miss(transaction: &Transaction<'_>, device: &DeviceId) -> rusqlite::Result<()> {
+/// Counts a copy that a device has lost, unless the device was removed: nobody will ask.
+pub(super) fn miss(transaction: &Transaction<'_>, device: &DeviceId) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached("INSERT INTO missed VALUES (?1, 1) ON CONFLICT (device) DO UPDATE SET copies = copies + 1")?
+        .prepare_cached(
+            "INSERT INTO missed
+             SELECT ?1, 1 WHERE NOT EXISTS (SELECT 1 FROM devices WHERE id = ?1 AND removed_at IS NOT NULL)
+             ON CONFLICT (device) DO UPDATE SET copies = copies + 1",
+        )?
         .execute([device.as_bytes()])
         .map(drop)
 }

@@ -37,8 +37,8 @@ use self::usage::Counters;
 use self::worker::Worker;
 use self::writer::Writer;
 use crate::{
-    Account, Accounts, BackupRecord, Backups, Batch, BatchOutcome, Created, Extended, Front, Held, MailKey, Mailboxes,
-    ManifestChange, ManifestRecord, NewAccount, Notice, StoreError, Usage, WrapPut, WrapRecord,
+    Account, Accounts, BackupRecord, Backups, Batch, BatchOutcome, Created, Expired, Extended, Front, Held, MailKey,
+    Mailboxes, ManifestChange, ManifestRecord, NewAccount, News, StoreError, Usage, WrapPut, WrapRecord,
 };
 
 /// Writes that may wait. Each can be a whole batch, and whoever makes batches has one under way at a time.
@@ -195,9 +195,9 @@ impl Mailboxes for SqliteStore {
         self.writer.run(move |writer| writer.usage(device, &from)).await
     }
 
-    async fn missed(&self, device: &DeviceId) -> Result<u64, StoreError> {
+    async fn news(&self, device: &DeviceId, limit: usize) -> Result<News, StoreError> {
         let device = *device;
-        self.read(move |connection| mailboxes::missed(connection, &device)).await
+        self.read(move |connection| expiry::news(connection, &device, limit)).await
     }
 
     async fn forget_missed(&self, device: &DeviceId, count: u64) -> Result<(), StoreError> {
@@ -209,13 +209,8 @@ impl Mailboxes for SqliteStore {
         self.read(|connection| mailboxes::highest_order(connection)).await
     }
 
-    async fn expire(&self, before: u64, limit: usize) -> Result<Vec<Notice>, StoreError> {
+    async fn expire(&self, before: u64, limit: usize) -> Result<Expired, StoreError> {
         self.writer.run(move |writer| writer.expire(before, limit)).await
-    }
-
-    async fn notices(&self, device: &DeviceId, limit: usize) -> Result<Vec<MessageId>, StoreError> {
-        let device = *device;
-        self.read(move |connection| expiry::notices(connection, &device, limit)).await
     }
 
     async fn forget_notices(&self, device: &DeviceId, messages: Vec<MessageId>) -> Result<(), StoreError> {
@@ -234,5 +229,9 @@ impl Backups for SqliteStore {
     async fn backups(&self, username: &Username) -> Result<Vec<BackupRecord>, StoreError> {
         let username = username.clone();
         self.read(move |connection| backups::read(connection, &username)).await
+    }
+
+    async fn erase_replaced_backups(&self, before: u64, limit: usize) -> Result<usize, StoreError> {
+        self.writer.run(move |writer| writer.erase_replaced_backups(before, limit)).await
     }
 }

@@ -81,7 +81,7 @@ async fn the_connection_that_writes_is_set_up_as_its_page_says() {
         ("cell_size_check", "1"),
         ("trusted_schema", "0"),
         ("foreign_keys", "1"),
-        ("user_version", "2"),
+        ("user_version", "3"),
     ] {
         assert_eq!(pragma(&store, name).await, value, "{name}");
     }
@@ -178,7 +178,7 @@ async fn reads_do_not_wait_for_a_write_under_way() {
     let read = async {
         has_begun.await.unwrap();
         assert_eq!(total(&store).await, 3);
-        assert_eq!(store.missed(&device(1)).await.unwrap(), 0);
+        assert_eq!(store.news(&device(1), 0).await.unwrap().missed, 0);
         finish.send(()).unwrap();
     };
     let (written, ()) = tokio::join!(write, read);

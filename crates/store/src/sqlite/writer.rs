@@ -6,13 +6,13 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use sealwire_protocol::{DeviceId, MessageId, Username};
 
-use super::expiry::Expired;
+use super::expiry::Sweep;
 use super::mailboxes::Executed;
 use super::seen::Seen;
 use super::usage::Counters;
 use super::{accounts, backups, changes, error, expiry, mailboxes, worker};
 use crate::{
-    BackupRecord, Batch, BatchOutcome, Created, Extended, ManifestChange, NewAccount, Notice, StoreError, Usage,
+    BackupRecord, Batch, BatchOutcome, Created, Expired, Extended, ManifestChange, NewAccount, StoreError, Usage,
     WrapPut, WrapRecord,
 };
 
@@ -106,17 +106,24 @@ impl Writer {
         self.transaction(|transaction| Ok(((), End::commit_if(backups::put(transaction, username, backup)?))))
     }
 
-    pub(super) fn expire(&mut self, before: u64, limit: usize) -> Result<Vec<Notice>, StoreError> {
-        let expired = self.transaction(|transaction| {
-            let expired = expiry::expire(transaction, before, limit)?;
-            let end = End::commit_if(expired.changed);
-            Ok((expired, end))
+    pub(super) fn erase_replaced_backups(&mut self, before: u64, limit: usize) -> Result<usize, StoreError> {
+        self.transaction(|transaction| {
+            let erased = backups::erase_replaced(transaction, before, limit)?;
+            Ok((erased, End::commit_if(erased > 0)))
+        })
+    }
+
+    pub(super) fn expire(&mut self, before: u64, limit: usize) -> Result<Expired, StoreError> {
+        let sweep = self.transaction(|transaction| {
+            let sweep = expiry::expire(transaction, before, limit)?;
+            let end = End::commit_if(sweep.changed);
+            Ok((sweep, end))
         });
         let mut counters = self.counters.lock();
-        match expired {
-            Ok(Expired { notices, changes, .. }) => {
+        match sweep {
+            Ok(Sweep { notices, changes, .. }) => {
                 counters.apply(&changes);
-                Ok(notices)
+                Ok(Expired { copies: changes.len(), notices })
             }
             // As above.
             Err(error) => {

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use sealwire_protocol::{DeviceId, Kid, MessageId};
 use sealwire_store::conformance::{device, message, name};
 use sealwire_store::{
-    Account, Appended, BackupRecord, Batch, Extended, Fingerprint, Front, Held, Mail, MailKey, ManifestChange,
-    ManifestRecord, MemoryStore, NewAccount, Notice, Removal, SqliteStore, Store, Usage, WrapPut, WrapRecord,
+    Account, Appended, BackupRecord, Batch, Expired, Extended, Fingerprint, Front, Held, Mail, MailKey, ManifestChange,
+    ManifestRecord, MemoryStore, NewAccount, Removal, SqliteStore, Store, Usage, WrapPut, WrapRecord,
 };
 
 const SENDERS: [&str; 3] = ["alice", "bob", "carol"];
@@ -70,6 +70,9 @@ enum Step {
         who: &'static str,
         id: u8,
     },
+    EraseBackups {
+        before: u64,
+    },
     Share(&'static str, bool),
 }
 
@@ -89,6 +92,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (some_device(), 0_u64..6, 0_u8..3, 0_u64..2_000_000_000)
             .prop_map(|(of, seq, kid, at)| Step::PutWrap { of: device(of), seq, kid, at }),
         1 => (who(), 0_u8..4).prop_map(|(who, id)| Step::PutBackup { who, id }),
+        1 => (0_u64..4).prop_map(|before| Step::EraseBackups { before }),
         1 => (who(), any::<bool>()).prop_map(|(who, shared)| Step::Share(who, shared)),
     ]
 }
@@ -97,9 +101,10 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Appended(Vec<Appended>),
-    Expired(Vec<Notice>),
+    Expired(Expired),
     Extended(Extended),
     Wrap(WrapPut),
+    Erased(usize),
     Done,
 }
 
@@ -123,6 +128,9 @@ async fn perform(store: &impl Store, step: &Step) -> Outcome {
             let backup = BackupRecord { id: [id; 32], data: vec![id; 9].into(), at: id.into() };
             store.put_backup(&name(who), backup).await.unwrap();
             Outcome::Done
+        }
+        Step::EraseBackups { before } => {
+            Outcome::Erased(store.erase_replaced_backups(before, usize::MAX).await.unwrap())
         }
         Step::Share(who, shared) => {
             store.set_presence_shared(&name(who), shared).await.unwrap();
@@ -193,7 +201,7 @@ async fn ask(store: &impl Store, step: &Step, question: &Question) -> Answers {
         accounts.push((store.account(&who).await.unwrap(), chain, store.backups(&who).await.unwrap()));
     }
     for sender in (100..103).map(device) {
-        notices.push(store.notices(&sender, question.max_messages).await.unwrap());
+        notices.push(store.news(&sender, question.max_messages).await.unwrap().notices);
     }
     let (mut fronts, mut usages, mut missed) = (Vec::new(), Vec::new(), Vec::new());
     for device in MAILBOXES.map(device) {
@@ -202,7 +210,7 @@ async fn ask(store: &impl Store, step: &Step, question: &Question) -> Answers {
         for sender in SENDERS {
             usages.push(store.usage(&device, &name(sender)).await.unwrap());
         }
-        missed.push(store.missed(&device).await.unwrap());
+        missed.push(store.news(&device, 0).await.unwrap().missed);
     }
     let asked = MailKey { from_device: device(100), message_id: message(0) };
     let mut held = store.find(&asked).await.unwrap();
