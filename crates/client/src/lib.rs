@@ -19,7 +19,7 @@ pub use sealwire_core::{
     backoff, chain, clock, conversation, devices, display, handover, handshake, lookups, outbox, pace, pins,
 };
 
-use sealwire_core::{convert, presence, requests, transient};
+use sealwire_core::{convert, presence, requests, rotation, transient};
 
 pub use client::{Alarm, Client, Event, Events, Message, Sent};
 pub use error::{Error, MAX_TEXT};

@@ -10,8 +10,13 @@
 //! itself, by the certificate that it shows, that it has the new one. A server that shows an old certificate again and again
 //! keeps an old key alive, but only until nobody seals to it any more: 45 days past its end.
 
-use sealwire_protocol::ids::Kid;
+use sealwire_protocol::frames::{Keys, WrapFrame};
+use sealwire_protocol::ids::{DeviceId, Kid};
 use sealwire_protocol::signed::WrapCert;
+use sealwire_protocol::spki::Spki;
+
+use crate::convert::cert_from_frame;
+use crate::pins::PinError;
 
 const HOUR: u64 = 60 * 60 * 1_000;
 const DAY: u64 = 24 * HOUR;
@@ -64,6 +69,36 @@ pub enum ServerHas {
         /// The key.
         kid: Kid,
     },
+}
+
+impl Held {
+    /// A key with its certificate, as it is stored.
+    pub fn new(cert: &WrapFrame, accepted: bool, replaced_at: Option<u64>) -> Self {
+        let (seq, not_before, not_after) = (cert.seq, cert.not_before, cert.not_after);
+        Self { kid: Kid::of(&cert.dwk.0), seq, not_before, not_after, accepted, replaced_at }
+    }
+}
+
+impl ServerHas {
+    /// Takes this device's certificate out of the server's answer for its account. It is judged here and not with those of
+    /// others: a server that was restored may show an earlier one, and that is no attack but a reason to tell it again.
+    ///
+    /// # Errors
+    /// [`PinError`] when there are two, or one that this device has not signed.
+    pub fn take_from(keys: &mut Keys, device: &DeviceId, dsk: &Spki) -> Result<Self, PinError> {
+        let (own, others) = std::mem::take(&mut keys.devices).into_iter().partition(|shown| shown.id == *device);
+        keys.devices = others;
+        let own: Vec<_> = own;
+        match own.as_slice() {
+            [] => Ok(Self::Nothing),
+            [shown] => {
+                let signed = cert_from_frame(&shown.wrap)?;
+                signed.verify(&keys.username, device, dsk)?;
+                Ok(Self::Cert { seq: signed.cert.seq, kid: signed.cert.dwk.kid() })
+            }
+            _ => Err(PinError::Stranger),
+        }
+    }
 }
 
 /// What is to be done next.

@@ -86,6 +86,14 @@ impl SignedWrapCert {
     ) -> Result<(), CertificateError> {
         self.cert.check_seq(last_seq.saturating_sub(1))?;
         self.cert.check_usable(now)?;
+        self.verify(username, device, dsk)
+    }
+
+    /// Checks nothing but that `dsk` signed it for this device.
+    ///
+    /// # Errors
+    /// [`CertificateError::Signature`].
+    pub fn verify(&self, username: &Username, device: &DeviceId, dsk: &Spki) -> Result<(), CertificateError> {
         Ok(verify(dsk, &self.cert.to_bytes(username, device), &self.signature)?)
     }
 }

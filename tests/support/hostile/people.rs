@@ -98,7 +98,12 @@ impl World {
 }
 
 impl Person {
-    async fn start(name: Username, profile: PathBuf, origin: String, first_key: usize) -> Self {
+    /// Starts a client on a profile that is registered already, and waits until it is logged in. `first_key`: the first of the
+    /// three keys of the pool that [`Person::forger`] takes.
+    ///
+    /// # Panics
+    /// When it does not get so far.
+    pub async fn start(name: Username, profile: PathBuf, origin: String, first_key: usize) -> Self {
         let server = origin.parse().expect("an address");
         let (client, events) = Client::start(profiles::open(&profile), server).expect("the client starts");
         let device = client.account().device;

@@ -9,7 +9,7 @@ use sealwire_protocol::frames::{Delivered, ErrorFrame, HeartbeatAnswer, ServerFr
 use sealwire_protocol::ids::{DeviceId, MessageId, Username};
 use tokio::sync::watch;
 
-use super::{Alarm, Command, Event, Pending, Progress, Reply};
+use super::{Alarm, Command, Event, Pending, Progress, Reply, rotating};
 use crate::clock::Correction;
 use crate::display::Display;
 use crate::error::Error;
@@ -20,6 +20,7 @@ use crate::pins::{Person, PinError};
 use crate::presence::Presence;
 use crate::profile::{Account, Content, DeviceKeys, Profile, Received};
 use crate::requests::{Requests, answered_id};
+use crate::rotation::Rotation;
 use crate::server::Server;
 use crate::transient::{Heard, Typing};
 
@@ -56,6 +57,9 @@ pub(super) struct Core {
     pub(super) keys: DeviceKeys,
     /// All wrap keys that this device still holds: mail may be sealed to an old one.
     pub(super) wrap_keys: Vec<WrapKey>,
+    pub(super) rotation: Rotation,
+    /// A key is to be made, for the certificate with this number.
+    pub(super) key_to_make: Option<u64>,
     pub(super) now: Now,
     pub(super) correction: Correction,
     /// Frames to send.
@@ -97,7 +101,7 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(profile: Profile, server: Server) -> Result<Self, Error> {
         let (account, keys) = (profile.account()?, profile.keys()?);
-        let wrap_keys = profile.wrap_keys()?.into_iter().map(|stored| stored.key).collect();
+        let (wrap_keys, rotation) = rotating::load(&profile)?;
         let mut outbox = Outbox::default();
         for (to, id, sealed, replaced) in profile.outbox()? {
             outbox.push(&to, id, sealed, replaced);
@@ -109,6 +113,8 @@ impl Core {
             account,
             keys,
             wrap_keys,
+            rotation,
+            key_to_make: None,
             now: Now::default(),
             correction: Correction::default(),
             out: VecDeque::new(),
@@ -199,6 +205,7 @@ impl Core {
         self.online = false;
         self.outbox.disconnected(self.now.ticks);
         self.lookups.disconnected(self.now.ticks);
+        self.rotation.disconnected();
         self.presence.disconnected();
         // The next challenge tells the time.
         self.awaits_time = false;
@@ -229,10 +236,12 @@ impl Core {
                 if let Some(missed) = queue.missed.filter(|missed| *missed > 0) {
                     self.tell(Event::MailboxOverflow(missed));
                 }
+                self.mailbox_empty()?;
             }
             ServerFrame::Session(session) => self.session(&session)?,
             ServerFrame::Signal(signal) => self.signal(&signal)?,
             ServerFrame::Presence(presence) => self.presence_told(&presence),
+            ServerFrame::Rotate(done) => self.key_accepted(done.id.as_deref())?,
             _ => {}
         }
         Ok(())
@@ -297,6 +306,9 @@ impl Core {
     fn error(&mut self, error: &ErrorFrame) -> Result<(), Error> {
         if let Some(name) = error.id.as_ref().and_then(|id| self.lookups.answered(id)) {
             return self.lookup_refused(&name, error);
+        }
+        if self.key_refused(error) {
+            return Ok(());
         }
         let by_id = || error.id.as_ref().and_then(|id| id.parse().ok());
         if let Some(id) = error.message_id.or_else(by_id) {
@@ -363,6 +375,7 @@ impl Core {
         if self.online {
             self.want_keys_of_deferred();
             self.answer_safety();
+            self.rotate()?;
             self.seal()?;
             self.ask_for_keys()?;
             self.out.extend(std::iter::from_fn(|| self.requests.next_frame()));
@@ -386,7 +399,7 @@ impl Core {
         let pace = Some(self.pace.next_at()).filter(|at| *at > now && !self.outbox.is_empty());
         let displays = self.displays.values().filter_map(Display::wake_at).min();
         let lookups = self.lookups.wake_at().filter(|at| *at > now);
-        let online = [self.outbox.wake_at(now), pace, lookups, self.deferred_wake_at()];
+        let online = [self.outbox.wake_at(now), pace, lookups, self.deferred_wake_at(), self.rotation_wake_at()];
         let online = online.into_iter().flatten().filter(|_| self.online).min();
         [displays, online].into_iter().flatten().min()
     }

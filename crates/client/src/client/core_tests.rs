@@ -166,6 +166,8 @@ fn a_message_to_somebody_who_still_has_no_device_is_given_up() {
 mod passing;
 #[path = "core_people_tests.rs"]
 mod people;
+#[path = "rotating_tests.rs"]
+mod rotating;
 
 /// An envelope of bob's that does not open: that it failed shows that it was looked at.
 fn envelope(timestamp: u64) -> Delivered {
@@ -201,7 +203,7 @@ fn an_envelope_dated_ahead_is_looked_at_again_when_its_time_comes() {
     world.settle();
     assert!(world.core.deferred.is_empty());
     assert!(world.core.events.iter().any(|event| matches!(event, Event::Unreadable { .. })));
-    assert_eq!(world.core.wake_at(), None);
+    assert_eq!(world.core.deferred_wake_at(), None);
 }
 
 #[test]

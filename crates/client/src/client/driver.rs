@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::core::{Core, Now};
+use super::making::Making;
 use super::{Command, Event, State};
 use crate::backoff::{Backoff, asked};
 use crate::connection::Connection;
@@ -40,6 +41,8 @@ struct Driver {
     backoff: Backoff,
     /// Since when the present session, or the last one, was logged in.
     online_since: Option<Instant>,
+    /// A wrap key that is being made.
+    making: Option<Making>,
     /// What the server asked to wait before the next connection.
     come_back_after: Option<Duration>,
 }
@@ -67,9 +70,19 @@ pub(super) fn start(
     let run = move || {
         runtime.block_on(async {
             let (ticks, backoff) = (Ticks::start(), Backoff::default());
-            Driver { core, commands, events, state, ticks, backoff, online_since: None, come_back_after: None }
-                .run()
-                .await;
+            Driver {
+                core,
+                commands,
+                events,
+                state,
+                ticks,
+                backoff,
+                online_since: None,
+                making: None,
+                come_back_after: None,
+            }
+            .run()
+            .await;
         });
     };
     thread::Builder::new().name("sealwire-client".to_owned()).spawn(run).map_err(no_thread)?;
@@ -231,6 +244,9 @@ impl Driver {
             if self.write(connection).await? {
                 said = Instant::now();
             }
+            if let Some(seq) = self.core.key_to_make.take() {
+                self.making = Some(Making::start(seq));
+            }
             let has_room = self.core.has_room();
             if has_room && !had_room {
                 // Nothing was heard because nothing was read.
@@ -249,6 +265,11 @@ impl Driver {
                 command = self.commands.recv() => self.take_commands(command)?,
                 permit = events.reserve(), if !self.core.events.is_empty() => give_event(&mut self.core, permit),
                 () = events.closed(), if self.core.listening => self.core.nobody_listens(),
+                key = Making::done(&mut self.making) => {
+                    let (seq, key) = key;
+                    self.look_at_clocks();
+                    self.core.key_made(seq, key)?;
+                }
                 () = sleep_until(wake) => {
                     let now = Instant::now();
                     if has_room && now >= heard + SILENCE {

@@ -130,6 +130,12 @@ pub enum Alarm {
         /// How.
         fork: Fork,
     },
+    /// A message is sealed to a key of this device that was replaced over nine days before: its sender was shown old keys.
+    #[error("{from} has been shown a key of this device that was replaced long before")]
+    OldKeyUsed {
+        /// Who.
+        from: Username,
+    },
     /// Somebody believes in a list of devices that the server does not show here.
     #[error("{from} has been shown other devices of {of} than this device has")]
     OtherManifest {

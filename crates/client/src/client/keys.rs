@@ -90,6 +90,19 @@ impl Core {
     }
 
     fn learn(&mut self, name: &Username, keys: &Keys) -> Result<Learned, PinError> {
+        if *name != self.account.username {
+            return self.learn_of(name, keys);
+        }
+        let mut keys = keys.clone();
+        let own = self.take_own_certificate(&mut keys)?;
+        let learned = self.learn_of(name, &keys)?;
+        if !learned.more {
+            self.rotation.server_has(own);
+        }
+        Ok(learned)
+    }
+
+    fn learn_of(&mut self, name: &Username, keys: &Keys) -> Result<Learned, PinError> {
         let time = self.time();
         if let Some(person) = self.people.get_mut(name) {
             return person.learn(keys, time);

@@ -1,6 +1,6 @@
 //! A client that stays logged in: it reconnects by itself, sends what is in the outbox, and takes in what arrives.
 //!
-//! * `driver` the thread that owns the connection; `core` what it decides, with `sending`, `receiving` and `keys`
+//! * `driver` the thread that owns the connection; `core` what it decides, with `sending`, `receiving`, `keys` and `rotating`
 //! * here: the handle, and what is heard from it
 
 mod core;
@@ -8,8 +8,10 @@ mod decisions;
 mod driver;
 mod events;
 mod keys;
+mod making;
 mod parallel;
 mod receiving;
+mod rotating;
 mod sending;
 mod transient;
 

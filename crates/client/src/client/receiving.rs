@@ -153,6 +153,9 @@ impl Core {
                             payload.self_manifest,
                             payload.peer_manifest,
                         ));
+                        if self.is_to_old_key(&frame) {
+                            self.alarm(Alarm::OldKeyUsed { from: frame.from.clone() });
+                        }
                         incoming.push(accepted(&frame, &opened));
                     }
                 }

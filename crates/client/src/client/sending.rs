@@ -61,7 +61,7 @@ impl Core {
     /// Seals what can be sealed now, stores the bytes, and only then lets them be sent.
     pub(super) fn seal(&mut self) -> Result<(), Error> {
         let me = self.account.username.clone();
-        if !self.lookups.is_fresh(&me) || self.awaits_time {
+        if !self.lookups.is_fresh(&me) || self.awaits_time || self.rotates_first() {
             return Ok(());
         }
         self.want_keys_of_addressees()?;
@@ -132,7 +132,7 @@ impl Core {
 
     /// Sends what is sealed, as fast as the server's limits allow.
     pub(super) fn send(&mut self) -> Result<(), Error> {
-        while self.pace.next_at() <= self.now.ticks {
+        while self.pace.next_at() <= self.now.ticks && !self.rotates_first() {
             let believed = |to: &Username| !self.refused_keys.contains_key(to);
             let Some(id) = self.outbox.next_to_send(self.now.ticks, believed) else { break };
             if let Some(frame) = self.profile.outgoing(&id)?.and_then(|outgoing| outgoing.frame) {

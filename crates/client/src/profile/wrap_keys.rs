@@ -93,6 +93,18 @@ impl Profile {
         Ok(transaction.commit()?)
     }
 
+    /// The server shows the certificate with this number, and has forgotten later ones: they are not accepted (any more), and
+    /// that one and later ones have not been replaced.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn wrap_keys_forgotten(&mut self, seq: u64) -> Result<(), ProfileError> {
+        let transaction = self.database.transaction()?;
+        transaction.execute("UPDATE private_keys SET accepted = 0 WHERE use = 'dwk' AND seq > ?1", [seq])?;
+        transaction.execute("UPDATE private_keys SET replaced_at = NULL WHERE use = 'dwk' AND seq >= ?1", [seq])?;
+        Ok(transaction.commit()?)
+    }
+
     /// Erases a wrap key for good, also from SQLite's log.
     ///
     /// # Errors
