@@ -1,8 +1,14 @@
 //! The commands of `sealwire-chat` beside sending and listening: what they print, with and without `--json`, and what they
 //! leave on disk.
 
+#[path = "commands/bot.rs"]
+mod bot;
+#[path = "commands/doctor.rs"]
+mod doctor;
 #[path = "commands/people.rs"]
 mod people;
+#[path = "commands/safety.rs"]
+mod safety;
 
 use serde_json::Value;
 

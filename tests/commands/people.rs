@@ -12,6 +12,9 @@ const CONTACT: [&str; 6] = ["blocked", "changedKey", "muted", "name", "request",
 const MESSAGE: [&str; 9] =
     ["from", "fromDevice", "fromRemovedDevice", "messageId", "own", "peer", "state", "text", "timestamp"];
 
+const HEARD: [&str; 10] =
+    ["counter", "from", "fromDevice", "fromRemovedDevice", "messageId", "muted", "request", "text", "timestamp", "to"];
+
 /// Alice and Bob, who said a few words; Bob has heard the first only.
 async fn conversation() -> (Server, Terminal) {
     let server = Server::start().await;
@@ -80,7 +83,7 @@ async fn a_history_is_read_in_pages_searched_and_listed_and_stays_unread() {
 
 #[tokio::test]
 async fn decisions_about_people_are_kept_and_shown() {
-    let server = Server::start().await;
+    let mut server = Server::start().await;
     let terminal = Terminal::new(&server);
     for name in ["alice", "bob", "carl"] {
         terminal.register(name).await;
@@ -88,7 +91,11 @@ async fn decisions_about_people_are_kept_and_shown() {
     for name in ["alice", "carl"] {
         terminal.chat(name, &["send", "bob", "Hello, stranger"]).await;
     }
-    terminal.chat("bob", &["listen", "--count", "2", "--timeout", "60"]).await;
+    let heard = terminal.json("bob", &["listen", "--count", "2", "--timeout", "60"]).await;
+    for message in &heard {
+        assert_eq!(fields(message), HEARD);
+        assert_eq!((&message["request"], &message["muted"]), (&json!(true), &json!(false)));
+    }
 
     let contacts = terminal.json("bob", &["contacts"]).await;
     assert_eq!(contacts.iter().map(|contact| &contact["name"]).collect::<Vec<_>>(), ["alice", "carl"]);
@@ -105,6 +112,9 @@ async fn decisions_about_people_are_kept_and_shown() {
     decided(&["contacts", "accept", "alice"], "request", false).await;
     decided(&["contacts", "mute", "alice"], "muted", true).await;
     assert_eq!(terminal.chat("bob", &["contacts"]).await, "alice  muted\ncarl  request");
+    terminal.chat("alice", &["send", "bob", "Psst"]).await;
+    let heard = terminal.json("bob", &["listen", "--count", "1", "--timeout", "60"]).await;
+    assert_eq!((&heard[0]["request"], &heard[0]["muted"]), (&json!(false), &json!(true)));
     decided(&["contacts", "unmute", "alice"], "muted", false).await;
 
     decided(&["block", "carl"], "blocked", true).await;
@@ -114,6 +124,14 @@ async fn decisions_about_people_are_kept_and_shown() {
     assert!(heard.ends_with("alice: I do"), "{heard}");
     decided(&["unblock", "carl"], "blocked", false).await;
     assert_eq!(texts(&terminal.json("bob", &["history", "carl"]).await), ["Hello, stranger"], "the other is lost");
+
+    // Nothing is sent to somebody who is blocked, and what waited for them is given up.
+    server.kill().await;
+    let (code, words) = terminal.fails("bob", &["send", "carl", "Hello?", "--timeout", "1"]).await;
+    assert_eq!(code, Some(5), "{words}");
+    decided(&["block", "carl"], "blocked", true).await;
+    assert_eq!(terminal.json("bob", &["history", "carl", "--limit", "1"]).await[0]["state"], "failed");
+    assert_eq!(terminal.json("bob", &["whoami"]).await[0]["outbox"], 0);
 
     let (code, words) = terminal.fails("bob", &["block", "bob"]).await;
     assert_eq!(code, Some(1), "{words}");

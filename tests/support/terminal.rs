@@ -36,8 +36,13 @@ impl Terminal {
 
     /// A command with its standard streams piped.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_at(&self.server, arguments)
+    }
+
+    /// The same, with another server.
+    pub fn command_at(&self, server: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("sealwire-chat"));
-        command.arg("--server").arg(&self.server).args(arguments).current_dir(self.home.path());
+        command.arg("--server").arg(server).args(arguments).current_dir(self.home.path());
         command.env("SEALWIRE_PASSPHRASE_FILE", passphrase_file(self.home.path()));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command

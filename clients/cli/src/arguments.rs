@@ -60,11 +60,24 @@ pub(crate) enum Command {
     /// Print messages as they come.
     ///
     /// With --json: from, fromDevice, to, messageId, counter, timestamp (milliseconds since 1970), text (null when it is of
-    /// a kind that this version does not know), fromRemovedDevice.
+    /// a kind that this version does not know), fromRemovedDevice, request (a stranger's: neither written to nor accepted),
+    /// muted.
     Listen(Listen),
+    /// Let a program answer: it is run once for each message, and what it prints is sent back.
+    ///
+    /// The text comes on its standard input, with a line's end; who wrote it in SEALWIRE_FROM, and more in
+    /// SEALWIRE_MESSAGE_ID, SEALWIRE_TIMESTAMP (milliseconds since 1970) and SEALWIRE_REQUEST (1: a stranger's, who is
+    /// accepted by being answered). If it prints nothing, nothing is sent. If it fails, the message comes again at the next
+    /// start. A message counts as shown once its answer lies in the outbox: each is answered at least once, and twice only
+    /// if this process is killed between the two.
+    ///
+    /// With --json, for each message: from, messageId, timestamp, text, answer (or null), answerId (or null), failure (or
+    /// null); and for the first status of each answer: answerId, status (`delivered`, `queued` or `expired`).
+    Bot(Bot),
     /// Print the safety number of you and somebody, to compare with theirs by voice or in person.
     ///
-    /// With --json: name, safetyNumber, fromServer (false: by the keys that were seen before).
+    /// With --json: name, safetyNumber, newSafetyNumber (null, or by another key that the server shows now; the exit code
+    /// is 6 then), fromServer (false: by the keys that were seen before), verified.
     Safety(Safety),
     /// Print what was said with somebody, or list all conversations. What is unread stays so; needs no server.
     ///
@@ -98,6 +111,13 @@ pub(crate) enum Command {
     ///
     /// With --json: profile, lockedBy (`passphrase` or `keyring`).
     Passphrase(Passphrase),
+    /// Say step by step what is wrong with the profile or the connection, and how to mend it.
+    ///
+    /// It logs in and sends nothing; mail stays where it is. The exit code is that of the worst step that failed.
+    ///
+    /// With --json, for each step: step (`profile`, `account`, `server`, `name`, `tcp`, `tls`, `upgrade`, `challenge`,
+    /// `clock`, `login`, `mailbox`, `keys` or `outbox`), verdict (`ok`, `warning` or `failure`), said, advice (or null).
+    Doctor(Doctor),
     /// Print who you are.
     ///
     /// With --json: name, device, identity (the identity key's hash), server, profile, outbox (messages not sent yet).
@@ -152,12 +172,50 @@ pub(crate) struct Listen {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Bot {
+    /// The program, and its arguments.
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    pub(crate) command: Vec<String>,
+
+    /// End after so many messages, once the server has the answers.
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+
+    /// How long the program may take for a message, in seconds.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    pub(crate) patience: Duration,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Safety {
     /// Whose.
     #[arg(value_name = "NAME")]
     pub(crate) name: Username,
 
+    /// Ask whether the numbers are equal, and remember it: whenever the key changes later, nothing is sent until you decide.
+    #[arg(long, group = "decision")]
+    pub(crate) verify: bool,
+
+    /// With --verify: do not ask, the numbers were compared and are equal.
+    #[arg(long, requires = "verify")]
+    pub(crate) yes: bool,
+
+    /// Take back that the numbers were compared.
+    #[arg(long, group = "decision")]
+    pub(crate) unverify: bool,
+
+    /// Believe another key that the server shows for NAME, once NAME has told you by some other way that it is theirs.
+    #[arg(long, group = "decision")]
+    pub(crate) accept_change: bool,
+
     /// How long to wait for the server, in seconds.
+    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// How long to wait for each step, in seconds.
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,
 }

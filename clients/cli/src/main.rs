@@ -1,6 +1,7 @@
 //! `sealwire-chat`: the terminal client, for people and for scripts.
 
 mod arguments;
+mod ask;
 mod commands;
 mod exit;
 mod profile;
@@ -39,6 +40,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             Command::Register(command) => commands::register::run(arguments, command).await,
             Command::Send(command) => commands::send::run(arguments, command).await,
             Command::Listen(command) => commands::listen::run(arguments, command).await,
+            Command::Bot(command) => commands::bot::run(arguments, command).await,
             Command::Safety(command) => commands::safety::run(arguments, command).await,
             Command::History(command) => commands::history::run(arguments, command),
             Command::Contacts(command) => commands::contacts::run(arguments, command),
@@ -47,6 +49,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             Command::Export(command) => commands::archive::export(arguments, command),
             Command::Import(command) => commands::archive::import(arguments, command),
             Command::Passphrase(command) => commands::passphrase::run(arguments, command),
+            Command::Doctor(command) => commands::doctor::run(arguments, command).await,
             Command::Whoami => commands::whoami::run(arguments),
             Command::Completions(command) => commands::shell::completions(command),
             Command::Man(command) => commands::shell::man(command),

@@ -1,7 +1,7 @@
 //! Which profile, and which server.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealwire_client::profile::ProfileError;
 use sealwire_client::{Client, Events, Profile, Server};
@@ -12,7 +12,7 @@ use crate::unlock::Person;
 
 /// The profile that is meant: by option or variable, else `$XDG_DATA_HOME/sealwire/default`, else
 /// `~/.local/share/sealwire/default`.
-fn directory(arguments: &Arguments) -> Result<PathBuf, Failure> {
+pub(crate) fn directory(arguments: &Arguments) -> Result<PathBuf, Failure> {
     if let Some(directory) = &arguments.profile {
         return Ok(directory.clone());
     }
@@ -27,12 +27,18 @@ pub(crate) fn open(arguments: &Arguments) -> Result<Profile, Failure> {
     Ok(Profile::open(&directory(arguments)?, &mut Person::of(arguments))?)
 }
 
-const HOW_TO_BEGIN: &str = "type: sealwire-chat --server URL register NAME";
+/// What to type where nobody is registered.
+pub(crate) const HOW_TO_BEGIN: &str = "type: sealwire-chat --server URL register NAME";
+
+/// Whether a directory holds a profile.
+pub(crate) fn is_there(directory: &Path) -> bool {
+    directory.join("profile.db").exists()
+}
 
 /// Opens a profile that is there, also one without an account, or whose account was deleted.
 pub(crate) fn open_existing(arguments: &Arguments) -> Result<Profile, Failure> {
     let directory = directory(arguments)?;
-    if !directory.join("profile.db").exists() {
+    if !is_there(&directory) {
         let text = format!("there is no profile in {}", directory.display());
         return Err(Failure::failed(text).and(HOW_TO_BEGIN));
     }

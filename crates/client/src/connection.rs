@@ -8,7 +8,7 @@ use sealwire_protocol::frames::{MAX_FRAME, SUBPROTOCOL};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Response, StatusCode, header};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, Response, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
@@ -29,17 +29,32 @@ pub(crate) struct Connection {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
+/// What a connection begins with.
+pub(crate) fn request(server: &Server) -> Result<Request<()>, Error> {
+    let mut request = server.socket_url().into_client_request().map_err(|error| cannot_reach(server, &error))?;
+    request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    Ok(request)
+}
+
+/// How much a server may say at once.
+pub(crate) fn socket_config() -> WebSocketConfig {
+    WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME))
+}
+
 impl Connection {
+    /// Over a WebSocket that is open.
+    pub(crate) fn new(socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> Self {
+        Self { socket }
+    }
+
     /// Dials a server.
     ///
     /// # Errors
     /// [`Error::Connect`] and [`Error::Busy`] when a later attempt may go better, others when it will not.
     pub(crate) async fn open(server: &Server) -> Result<Self, Error> {
-        let mut request = server.socket_url().into_client_request().map_err(|error| cannot_reach(server, &error))?;
-        request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-        let config = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
-        match timeout(DIAL, connect_async_tls_with_config(request, Some(config), true, None)).await {
-            Ok(Ok((socket, _))) => Ok(Self { socket }),
+        let dial = connect_async_tls_with_config(request(server)?, Some(socket_config()), true, None);
+        match timeout(DIAL, dial).await {
+            Ok(Ok((socket, _))) => Ok(Self::new(socket)),
             Ok(Err(tungstenite::Error::Http(response))) => Err(refused_by_http(server, &response)),
             Ok(Err(error)) => Err(cannot_reach(server, &error)),
             Err(_) => Err(Error::Connect(format!("{server} did not answer within {} s", DIAL.as_secs()))),
@@ -120,7 +135,7 @@ fn cannot_reach(server: &Server, error: &tungstenite::Error) -> Error {
     Error::Connect(format!("cannot reach {server}: {error}"))
 }
 
-fn refused_by_http(server: &Server, response: &Response<Option<Vec<u8>>>) -> Error {
+pub(crate) fn refused_by_http(server: &Server, response: &Response<Option<Vec<u8>>>) -> Error {
     match response.status() {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Error::Busy(retry_after(response)),
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {

@@ -9,6 +9,7 @@
 pub mod client;
 mod connection;
 mod error;
+pub mod probe;
 pub mod profile;
 pub mod register;
 pub mod server;
@@ -25,4 +26,5 @@ pub use client::{Alarm, Client, Event, Events, Message, Sent};
 pub use error::{Error, MAX_TEXT};
 pub use profile::Profile;
 pub use register::register;
+pub use sealwire_e2ee::SafetyNumber;
 pub use server::Server;

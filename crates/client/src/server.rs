@@ -45,6 +45,16 @@ impl Server {
         self.secure
     }
 
+    /// The host's name or address, without the brackets of the latter.
+    pub fn host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The port, the scheme's own where none was named.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     fn default_port(secure: bool) -> u16 {
         if secure { 443 } else { 80 }
     }
@@ -125,6 +135,8 @@ mod tests {
             assert_eq!(origin(given), Ok(origin_of_it.to_owned()), "{given}");
         }
         assert_eq!("wss://a.b/".parse::<Server>().unwrap().socket_url(), "wss://a.b/ws");
+        let local: Server = "ws://[::1]".parse().unwrap();
+        assert_eq!((local.host(), local.port()), ("::1", 80));
     }
 
     #[test]

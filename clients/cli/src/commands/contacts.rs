@@ -2,6 +2,7 @@
 
 use sealwire_client::Profile;
 use sealwire_client::conversation::{Contact, Standing};
+use sealwire_client::outbox::Outbox;
 use sealwire_client::profile::ProfileError;
 use sealwire_protocol::Username;
 use serde_json::{Value, json};
@@ -24,7 +25,19 @@ pub(crate) fn run(arguments: &Arguments, command: &Contacts) -> Result<(), Failu
 
 /// Nothing of theirs is kept or shown, and nothing is sent to them; or it is again.
 pub(crate) fn block(arguments: &Arguments, command: &Whom, blocked: bool) -> Result<(), Failure> {
-    decide(arguments, &command.name, |profile, name| profile.set_blocked(name, blocked))
+    decide(arguments, &command.name, |profile, name| {
+        profile.set_blocked(name, blocked)?;
+        if blocked { give_up(profile, name) } else { Ok(()) }
+    })
+}
+
+/// What waits for somebody, and of which nothing ever left this device, is not sent any more.
+fn give_up(profile: &mut Profile, name: &Username) -> Result<(), ProfileError> {
+    let mut outbox = Outbox::default();
+    for (to, id, sealed, replaced) in profile.outbox()? {
+        outbox.push(&to, id, sealed, replaced);
+    }
+    profile.withdraw(&outbox.withdraw_unsealed(name))
 }
 
 fn list(arguments: &Arguments) -> Result<(), Failure> {

@@ -1,6 +1,9 @@
 //! `listen`: messages as they come.
 
+use std::collections::BTreeSet;
+
 use sealwire_client::{Client, Error, Event, Events, Message};
+use sealwire_protocol::Username;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
@@ -8,7 +11,7 @@ use super::{UNKNOWN_KIND, stop, tell, unwritten};
 use crate::arguments::{Arguments, Listen};
 use crate::exit::{Code, Failure};
 use crate::profile;
-use crate::terminal::{harmless, harmless_json, say, utc};
+use crate::terminal::{complain, harmless, harmless_json, say, utc};
 
 pub(crate) async fn run(arguments: &Arguments, command: &Listen) -> Result<(), Failure> {
     let (client, mut events) = profile::start(arguments)?;
@@ -21,6 +24,7 @@ async fn listen(client: &Client, events: &mut Events, command: &Listen, as_json:
     let deadline = command.timeout.map(|timeout| Instant::now() + timeout);
     let mut left = command.count;
     let mut was_online = false;
+    let mut strangers = BTreeSet::new();
     while left != Some(0) {
         let timed_out = async {
             match deadline {
@@ -32,6 +36,9 @@ async fn listen(client: &Client, events: &mut Events, command: &Listen, as_json:
             event = events.next() => match event {
                 Some(Event::Message(message)) => {
                     say(&line(&message, as_json)).map_err(unwritten)?;
+                    if message.request && !as_json && strangers.insert(message.from.clone()) {
+                        introduce(&message.from);
+                    }
                     client.shown(&message).await?;
                     left = left.map(|left| left - 1);
                 }
@@ -46,6 +53,13 @@ async fn listen(client: &Client, events: &mut Events, command: &Listen, as_json:
         }
     }
     Ok(())
+}
+
+/// A stranger has written: says what can be done, once for each.
+fn introduce(name: &Username) {
+    complain(&format!(
+        "{name} is a stranger to you. To hear of them: contacts accept {name}, or answer; to hear no more: block {name}"
+    ));
 }
 
 fn out_of_time(client: &Client, left: Option<u64>, was_online: bool) -> Result<(), Failure> {
@@ -74,9 +88,16 @@ fn line(message: &Message, as_json: bool) -> String {
             "timestamp": message.timestamp,
             "text": message.text,
             "fromRemovedDevice": message.from_removed_device,
+            "request": message.request,
+            "muted": message.muted,
         }));
     }
-    let removed = if message.from_removed_device { " (from a device that was removed)" } else { "" };
+    let marks = [
+        (message.request, " (a stranger)"),
+        (message.muted, " (muted)"),
+        (message.from_removed_device, " (from a device that was removed)"),
+    ];
+    let marks: String = marks.iter().filter(|(holds, _)| *holds).map(|(_, words)| *words).collect();
     let text = message.text.as_deref().map_or_else(|| UNKNOWN_KIND.to_owned(), harmless);
-    format!("{} {}{removed}: {text}", utc(message.timestamp), message.from)
+    format!("{} {}{marks}: {text}", utc(message.timestamp), message.from)
 }

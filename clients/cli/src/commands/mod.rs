@@ -1,7 +1,9 @@
 //! One file per command.
 
 pub(crate) mod archive;
+pub(crate) mod bot;
 pub(crate) mod contacts;
+pub(crate) mod doctor;
 pub(crate) mod history;
 pub(crate) mod listen;
 pub(crate) mod passphrase;
@@ -14,6 +16,7 @@ pub(crate) mod whoami;
 use std::io;
 
 use sealwire_client::{Client, Event, Events};
+use sealwire_protocol::frames::Status;
 use serde_json::Value;
 
 use crate::exit::Failure;
@@ -30,6 +33,15 @@ fn print(as_json: bool, object: &Value, words: impl FnOnce() -> String) -> Resul
 /// Standard output is gone: nobody reads on.
 fn unwritten(error: io::Error) -> Failure {
     Failure::failed(format!("cannot write: {error}"))
+}
+
+/// A status, in the word that is printed.
+fn word(status: Status) -> &'static str {
+    match status {
+        Status::Queued => "queued",
+        Status::Delivered => "delivered",
+        Status::Expired => "expired",
+    }
 }
 
 /// Does some work with a client, and tells meanwhile what is not a message. Messages are kept for `listen`.

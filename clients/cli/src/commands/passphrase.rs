@@ -17,8 +17,8 @@ pub(crate) fn run(arguments: &Arguments, command: &Passphrase) -> Result<(), Fai
         profile.change_passphrase(&new, Some(&OsKeyring))?;
     }
     let directory = profile.directory().display().to_string();
-    let lock = if command.keyring { "keyring" } else { "passphrase" };
-    print(arguments.json, &json!({ "profile": directory, "lockedBy": lock }), || {
+    let object = json!({ "profile": directory, "lockedBy": profile.locked_by().name() });
+    print(arguments.json, &object, || {
         let lock = if command.keyring { "the system's keyring" } else { "the new passphrase" };
         format!("{directory} is locked by {lock} from now on")
     })

@@ -3,11 +3,10 @@
 use std::io::{self, Read};
 
 use sealwire_client::{Client, Error, Sent};
-use sealwire_protocol::frames::Status;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{stop, telling, unwritten};
+use super::{stop, telling, unwritten, word};
 use crate::arguments::{Arguments, Send};
 use crate::exit::{Code, Failure, code_of};
 use crate::terminal::harmless_json;
@@ -66,14 +65,6 @@ fn report(command: &Send, message: &Sent, status: &str, reason: Option<&Error>, 
         object["reason"] = reason.to_string().into();
     }
     terminal::say(&harmless_json(&object)).map_err(unwritten)
-}
-
-fn word(status: Status) -> &'static str {
-    match status {
-        Status::Queued => "queued",
-        Status::Delivered => "delivered",
-        Status::Expired => "expired",
-    }
 }
 
 /// Whether the message is still to be sent, by a later command.

@@ -23,6 +23,7 @@ use sealwire_e2ee::SafetyNumber;
 use sealwire_protocol::ErrorCode;
 use sealwire_protocol::frames::{Request, ServerFrame, Status};
 use sealwire_protocol::ids::{MessageId, Username};
+use sealwire_protocol::spki::Spki;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::{Error, MAX_TEXT};
@@ -358,4 +359,18 @@ pub fn pinned_safety(profile: &Profile, name: &Username) -> Result<Option<Safety
     Ok(me
         .zip(them)
         .map(|(me, them)| SafetyNumber::of((&account.username, me.chain().aik()), (name, them.chain().aik()))))
+}
+
+/// The safety number by the identity key that the server shows for a name and that is not believed; `None` when it shows
+/// no other one.
+///
+/// # Errors
+/// [`Error::Profile`].
+pub fn changed_safety(profile: &Profile, name: &Username) -> Result<Option<SafetyNumber>, Error> {
+    let account = profile.account()?;
+    let (Some(me), Some(shown)) = (profile.person(&account.username)?, profile.changed_key(name)?) else {
+        return Ok(None);
+    };
+    let Ok(theirs) = Spki::parse(&shown.aik.0) else { return Ok(None) };
+    Ok(Some(SafetyNumber::of((&account.username, me.chain().aik()), (name, &theirs))))
 }

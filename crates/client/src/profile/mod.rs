@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::vault::{KeyFile, Keyring, ProfileKey, Unlock, Vault};
+use crate::vault::{KeyFile, Keyring, LockedBy, ProfileKey, Unlock, Vault};
 
 pub use account::{Account, DeviceKeys, NewAccount};
 pub use archive::Imported;
@@ -146,6 +146,11 @@ impl Profile {
     /// Where it lies.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// What it is locked by.
+    pub fn locked_by(&self) -> LockedBy {
+        self.key_file.locked_by()
     }
 
     /// Locks it by another passphrase from now on, whatever locked it before; a keyring is relieved of its part.

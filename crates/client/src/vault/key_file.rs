@@ -11,7 +11,7 @@ use sealwire_protocol::base64::{Array, Blob};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::unlock::{Ask, Keyring, MIN_PASSPHRASE, Unlock};
+use super::unlock::{Ask, Keyring, LockedBy, MIN_PASSPHRASE, Unlock};
 use super::{ProfileKey, cipher, open, seal};
 use crate::profile::ProfileError;
 
@@ -111,6 +111,13 @@ impl KeyFile {
                 let secret = stretch(&passphrase, &salt.0, (*memory_kib, *passes, *lanes))?;
                 self.unwrap(&secret).ok_or(ProfileError::WrongPassphrase)
             }
+        }
+    }
+
+    pub(crate) fn locked_by(&self) -> LockedBy {
+        match self.lock {
+            Lock::Keyring {} => LockedBy::Keyring,
+            Lock::Passphrase { .. } => LockedBy::Passphrase,
         }
     }
 

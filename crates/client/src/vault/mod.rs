@@ -32,7 +32,7 @@ use crate::profile::ProfileError;
 
 pub(crate) use key_file::KeyFile;
 pub use os_keyring::OsKeyring;
-pub use unlock::{Ask, Keyring, MIN_PASSPHRASE, Passphrase, Unlock};
+pub use unlock::{Ask, Keyring, LockedBy, MIN_PASSPHRASE, Passphrase, Unlock};
 
 const NONCE_LEN: usize = 12;
 /// Names are padded with zeros to a multiple of this.

@@ -18,6 +18,25 @@ pub enum Ask {
     Existing,
 }
 
+/// What a profile is locked by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockedBy {
+    /// The system's keyring.
+    Keyring,
+    /// A passphrase.
+    Passphrase,
+}
+
+impl LockedBy {
+    /// One word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keyring => "keyring",
+            Self::Passphrase => "passphrase",
+        }
+    }
+}
+
 /// Where secrets of a few bytes are kept for a person who is logged in.
 pub trait Keyring {
     /// The secret that is stored under this name; `None` when there is none.
