@@ -143,7 +143,10 @@ mod heavy {
         let server = Server::with(NO_LIMITS.iter().chain(&settings)).start().await;
         let home = TempDir::new().expect("a directory");
         let [alice, bob] = ["alice", "bob"].map(|name| Person::new(name, &server, home.path()));
-        tokio::join!(alice.chat(&["register", "alice"]), bob.chat(&["register", "bob"]));
+        tokio::join!(
+            alice.chat(&["register", "alice", "--no-recovery-code"]),
+            bob.chat(&["register", "bob", "--no-recovery-code"])
+        );
         let words: Vec<Secret> = WORDS.iter().flat_map(|text| words_of(text)).flat_map(secrets::of_word).collect();
         let (alices, bobs) = (alice.keys(), bob.keys());
         let traces = converse(&server, &alice, &bob).await;

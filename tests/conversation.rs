@@ -1,10 +1,11 @@
 //! `sealwire-chat` as a person or a script uses it: the README's first conversation, its exit codes, and a long backlog.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use sealwire_tests::profiles::{self, passphrase_file};
 use sealwire_tests::server::{NO_LIMITS, binary};
+use sealwire_tests::typist::Typist;
 use sealwire_tests::{Server, Terminal, terminal};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -34,6 +35,19 @@ fn words(line: &str) -> Vec<String> {
     parts.collect()
 }
 
+/// Registers as a person does: writes the recovery code down, and types it when it is asked back.
+async fn register_by_hand(mut command: Command) -> Output {
+    let (mut person, child) = Typist::start(&mut command);
+    person.sees("This is the recovery code").await;
+    let shown = person.sees("Press Enter").await;
+    let code = shown.split_whitespace().find(|word| word.matches('-').count() == 5).expect("a code is shown");
+    person.types("");
+    person.sees("Type the code").await;
+    person.types(code);
+    person.sees("That is the code").await;
+    child.wait_with_output().await.expect("a child can be waited for")
+}
+
 #[tokio::test]
 async fn the_readme_s_first_conversation_happens_as_it_says() {
     let server = Server::start().await;
@@ -52,7 +66,10 @@ async fn the_readme_s_first_conversation_happens_as_it_says() {
         {
             child.kill().await.expect("it can be ended");
         }
-        let output = people.run(&arguments).await;
+        let output = match arguments.contains(&"register") {
+            true => register_by_hand(people.command(&arguments)).await,
+            false => people.run(&arguments).await,
+        };
         assert!(output.status.success(), "{arguments:?}: {}", output.stderr.escape_ascii());
         said.push(terminal::text(&output));
     }
@@ -72,7 +89,7 @@ async fn a_long_backlog_comes_whole_and_in_order_and_statuses_come_for_each_line
     let server = Server::with(NO_LIMITS).start().await;
     let terminal = Terminal::new(&server);
     for name in ["alice", "bob"] {
-        terminal.chat(name, &["register", name]).await;
+        terminal.chat(name, &["register", name, "--no-recovery-code"]).await;
     }
     let lines: Vec<String> = (0..200).map(|n| format!("line {n}")).collect();
     assert_eq!(terminal.send_lines("alice", "bob", &lines).await, vec!["queued"; 200]);
@@ -90,17 +107,17 @@ async fn exit_codes_say_what_went_wrong_and_nothing_that_was_typed_is_lost() {
     let mut server = Server::start().await;
     let terminal = Terminal::new(&server);
     for name in ["alice", "bob"] {
-        terminal.chat(name, &["register", name]).await;
+        terminal.chat(name, &["register", name, "--no-recovery-code"]).await;
     }
     assert_eq!(terminal.fails("alice", &["send"]).await.0, Some(USAGE));
     assert_eq!(terminal.fails("alice", &["send", "nobody.here", "hi"]).await.0, Some(REFUSED));
-    let (code, words) = terminal.fails("carl", &["register", "admin"]).await;
+    let (code, words) = terminal.fails("carl", &["register", "admin", "--no-recovery-code"]).await;
     assert_eq!(code, Some(REFUSED), "{words}");
-    let (code, words) = terminal.fails("carl", &["register", "alice"]).await;
+    let (code, words) = terminal.fails("carl", &["register", "alice", "--no-recovery-code"]).await;
     assert_eq!(code, Some(REFUSED), "{words}");
 
     server.kill().await;
-    let (code, words) = terminal.fails("carl", &["register", "carl", "--timeout", "1"]).await;
+    let (code, words) = terminal.fails("carl", &["register", "carl", "--no-recovery-code", "--timeout", "1"]).await;
     assert!([Some(NO_CONNECTION), Some(USAGE)].contains(&code), "{code:?}: {words}");
     let (code, words) = terminal.fails("alice", &["send", "bob", "kept for later", "--timeout", "1"]).await;
     assert_eq!(code, Some(TIMED_OUT), "{words}");
@@ -117,7 +134,7 @@ async fn a_message_cannot_give_orders_to_a_terminal() {
     let server = Server::start().await;
     let terminal = Terminal::new(&server);
     for name in ["alice", "bob"] {
-        terminal.chat(name, &["register", name]).await;
+        terminal.chat(name, &["register", name, "--no-recovery-code"]).await;
     }
     terminal.chat("alice", &["send", "bob", "\u{1b}[2Jgone\u{7}\u{9b}31m\u{202e}"]).await;
     let heard = terminal.chat("bob", &["listen", "--count", "1", "--timeout", "60"]).await;

@@ -7,6 +7,7 @@ pub mod profiles;
 pub mod server;
 pub mod stranger;
 pub mod terminal;
+pub mod typist;
 
 pub use server::Server;
 pub use terminal::Terminal;

@@ -8,8 +8,10 @@ use sealwire_client::Profile;
 use sealwire_client::profile::DeviceKeys;
 use sealwire_client::register::register_with_keys;
 use sealwire_client::vault::Passphrase;
+use sealwire_e2ee::{IdentityKey, SigningKey, WrapKey};
+use sealwire_protocol::DeviceId;
 
-use crate::stranger::{Identity, PATIENCE};
+use crate::stranger::{Identity, PATIENCE, key_of_pool, now};
 
 const PASSPHRASE: &str = "correct horse battery staple";
 
@@ -39,4 +41,25 @@ pub async fn register(path: &Path, server: &str, name: &str) -> Profile {
     let server = server.parse().expect("a server's origin");
     register_with_keys(&mut profile, &server, &name, &keys, PATIENCE).await.expect("the name is free");
     profile
+}
+
+/// The keys of somebody's `n`th device; of the first one with the account's identity key.
+///
+/// # Panics
+/// When the pool of keys cannot be read.
+pub fn keys(n: usize) -> DeviceKeys {
+    DeviceKeys {
+        aik: (n == 0).then(|| IdentityKey::from_pkcs8(&key_of_pool(0)).expect("a key of the pool")),
+        dsk: SigningKey::from_pkcs8(&key_of_pool(2 * n + 1)).expect("a key of the pool"),
+        dwk: WrapKey::from_pkcs8(&key_of_pool(2 * n + 2)).expect("a key of the pool"),
+    }
+}
+
+/// Makes a profile that has keys already, so that nobody waits for them; as an attempt leaves it that ended early.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn with_keys(path: &Path, n: usize) {
+    let device = DeviceId::new_v7(now(), rand::random());
+    open(path).store_keys(&device, &keys(n), now()).expect("keys can be stored");
 }

@@ -1,6 +1,7 @@
 //! What may be typed.
 
 mod conversations;
+mod enrol;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use sealwire_client::Server;
 use sealwire_protocol::Username;
 
 pub(crate) use conversations::{Contacts, Decision, Export, History, Import, Passphrase, Whom};
+pub(crate) use enrol::{Recover, RecoveryCode, Register};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -49,10 +51,18 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make an account: three RSA-4096 keys, and a name on the server.
+    /// Make an account: three RSA-4096 keys, a name on the server, and a recovery code.
     ///
     /// With --json: name, device, server.
     Register(Register),
+    /// Bring an account back on this machine by its recovery code, when all its devices are lost.
+    ///
+    /// With --json: name, device, server, people (how many the backup knew).
+    Recover(Recover),
+    /// Make a new recovery code in place of the one before; or show the one again that was never confirmed.
+    ///
+    /// With --json: name, new (false: the one that was there before).
+    RecoveryCode(RecoveryCode),
     /// Send a message and print its first status: `delivered` or `queued`.
     ///
     /// With --json: to, messageId, status (`delivered`, `queued`, `expired` or `failed`), and reason when it failed.
@@ -128,17 +138,6 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Print the manual page, or write the pages of all commands into a directory.
     Man(Man),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Register {
-    /// The name: 3 to 32 of a-z and 0-9, with single '.', '_' or '-' between.
-    #[arg(value_name = "NAME")]
-    pub(crate) name: Username,
-
-    /// How long to try, in seconds, once the keys are made.
-    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
-    pub(crate) timeout: Duration,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,8 @@
 //! Questions to the person at the terminal.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -28,6 +30,17 @@ pub(crate) fn line(question: &str) -> Result<Zeroizing<String>, Failure> {
     write!(err, "{}", harmless(question)).and_then(|()| err.flush()).map_err(unwritable)?;
     drop(err);
     read_line(io::stdin().lock())
+}
+
+/// The first line of standard input.
+pub(crate) fn first_line_of_input() -> Result<Zeroizing<String>, Failure> {
+    read_line(io::stdin().lock())
+}
+
+/// The first line of a file.
+pub(crate) fn first_line_of(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let file = File::open(path).map_err(|error| Failure::failed(format!("cannot read {}: {error}", path.display())))?;
+    read_line(BufReader::new(file))
 }
 
 fn read_line(input: impl BufRead) -> Result<Zeroizing<String>, Failure> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use sealwire_client::Error;
+use sealwire_client::enrol::EnrolError;
 
 /// The exit codes, as `--help` and README list them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,9 @@ pub(crate) fn code_of(error: &Error) -> Code {
         Error::Refused { .. } | Error::Closed(_) | Error::Removed | Error::UnknownUser(_) | Error::GivenUp { .. } => {
             Code::Refused
         }
+        Error::Enrol(error) if error.is_security() => Code::Security,
+        Error::Enrol(EnrolError::WrongCode(_) | EnrolError::NotLetIn(_)) => Code::Refused,
+        Error::Enrol(_) => Code::Failed,
         Error::Challenge(_) | Error::Untrusted { .. } => Code::Security,
     }
 }

@@ -4,7 +4,9 @@ mod arguments;
 mod ask;
 mod commands;
 mod exit;
+mod keeping;
 mod profile;
+mod progress;
 mod terminal;
 mod unlock;
 
@@ -38,6 +40,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     runtime.block_on(async {
         match &arguments.command {
             Command::Register(command) => commands::register::run(arguments, command).await,
+            Command::Recover(command) => commands::recover::recover(arguments, command).await,
+            Command::RecoveryCode(command) => commands::recover::recovery_code(arguments, command).await,
             Command::Send(command) => commands::send::run(arguments, command).await,
             Command::Listen(command) => commands::listen::run(arguments, command).await,
             Command::Bot(command) => commands::bot::run(arguments, command).await,

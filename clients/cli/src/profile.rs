@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use sealwire_client::enrol::keep_backup;
 use sealwire_client::profile::ProfileError;
 use sealwire_client::{Client, Events, Profile, Server};
 
@@ -58,11 +59,15 @@ pub(crate) fn open_registered(arguments: &Arguments) -> Result<Profile, Failure>
 /// Starts a client on the profile, with the server that is named or remembered.
 pub(crate) fn start(arguments: &Arguments) -> Result<(Client, Events), Failure> {
     let profile = open_registered(arguments)?;
-    let server = match &arguments.server {
-        Some(server) => server.clone(),
-        None => remembered(&profile)?,
-    };
-    Ok(Client::start(profile, server)?)
+    let server = server(arguments, &profile)?;
+    let (client, events) = Client::start(profile, server)?;
+    tokio::spawn(keep_backup(client.clone()));
+    Ok((client, events))
+}
+
+/// The server that is named, else the one that is remembered.
+pub(crate) fn server(arguments: &Arguments, profile: &Profile) -> Result<Server, Failure> {
+    arguments.server.clone().map_or_else(|| remembered(profile), Ok)
 }
 
 fn remembered(profile: &Profile) -> Result<Server, Failure> {

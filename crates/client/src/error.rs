@@ -7,6 +7,7 @@ use sealwire_protocol::frames::ErrorFrame;
 use sealwire_protocol::ids::Username;
 
 use crate::backoff::asked;
+use crate::enrol::EnrolError;
 use crate::handshake::ChallengeError;
 use crate::pins::PinError;
 use crate::profile::ProfileError;
@@ -71,6 +72,9 @@ pub enum Error {
          exported"
     )]
     Removed,
+    /// A device does not come to an account, or does not leave it.
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
     /// The client has been stopped.
     #[error("the client has been stopped")]
     Stopped,

@@ -5,19 +5,22 @@ use std::collections::BTreeMap;
 
 use sealwire_e2ee::Target;
 use sealwire_e2ee::certificate::{CertificateError, SignedWrapCert};
-use sealwire_e2ee::manifest::{Chain, ChainError, Step};
+use sealwire_e2ee::manifest::{Chain, ChainError, SignedManifest, Step};
 use sealwire_protocol::frames::{DeviceWrap, Keys};
 use sealwire_protocol::ids::{DeviceId, Username};
 use sealwire_protocol::signed::WrapCertError;
 use sealwire_protocol::spki::{KeyError, Spki};
 
 use crate::convert::{cert_from_frame, manifest_from_frame};
+use crate::handover::Pin;
 
 /// What is believed of one name.
 #[derive(Debug, Clone)]
 pub struct Person {
     chain: Chain,
     certificates: BTreeMap<DeviceId, Certificate>,
+    /// Hash of a manifest that another device of one's own has seen: whatever the server shows must hold it.
+    seen_elsewhere: Option<[u8; 32]>,
 }
 
 /// A device's newest certificate.
@@ -59,6 +62,9 @@ pub enum PinError {
     /// A certificate that does not hold, or goes back.
     #[error("a wrap certificate does not hold: {0}")]
     Certificate(#[from] CertificateError),
+    /// A chain without the manifest that another device of one's own has seen.
+    #[error("the list of devices is older than the one known from another device, or another one")]
+    GoneBack,
     /// Two certificates with one sequence number.
     #[error("two wrap certificates have the same number")]
     CertificateFork,
@@ -70,10 +76,22 @@ impl Person {
     /// # Errors
     /// [`PinError`] when it does not hold together.
     pub fn first(keys: &Keys, now: u64) -> Result<(Self, Learned), PinError> {
+        Self::first_after(keys, now, None)
+    }
+
+    /// Like [`Self::first`], for a name of which another device of one's own has handed over what it believed: another
+    /// identity key, or a chain that does not hold the manifest, is refused.
+    ///
+    /// # Errors
+    /// [`PinError`].
+    pub fn first_after(keys: &Keys, now: u64, pin: Option<&Pin>) -> Result<(Self, Learned), PinError> {
+        if pin.is_some_and(|pin| pin.aik != keys.aik) {
+            return Err(PinError::IdentityChanged);
+        }
         let aik = Spki::parse(&keys.aik.0)?;
         let first = keys.manifests.first().ok_or(PinError::NoManifest)?;
         let chain = Chain::start(keys.username.clone(), aik, manifest_from_frame(first)?)?;
-        let mut person = Self { chain, certificates: BTreeMap::new() };
+        let mut person = Self::restore(chain, BTreeMap::new()).holding(pin);
         let mut learned = person.learn(keys, now)?;
         learned.manifests += 1;
         Ok((person, learned))
@@ -81,7 +99,13 @@ impl Person {
 
     /// With what was stored: a chain, and the certificates that belong to it.
     pub fn restore(chain: Chain, certificates: BTreeMap<DeviceId, Certificate>) -> Self {
-        Self { chain, certificates }
+        Self { chain, certificates, seen_elsewhere: None }
+    }
+
+    /// The same, of whom another device of one's own has handed over what it believed.
+    #[must_use]
+    pub fn holding(self, pin: Option<&Pin>) -> Self {
+        Self { seen_elsewhere: pin.map(|pin| pin.hash.0), ..self }
     }
 
     /// Takes over a later answer of the server; `now` is the corrected clock.
@@ -98,10 +122,21 @@ impl Person {
             manifests += usize::from(next.chain.extend(manifest_from_frame(frame)?)? == Step::Added);
         }
         if !keys.more {
+            if next.seen_elsewhere.is_some_and(|hash| !next.chain.knows(&hash)) {
+                return Err(PinError::GoneBack);
+            }
             next.take_certificates(&keys.devices, now)?;
         }
         *self = next;
         Ok(Learned { manifests, more: keys.more })
+    }
+
+    /// Continues the chain by a manifest of one's own that the server has taken.
+    ///
+    /// # Errors
+    /// [`ChainError`] when it does not follow; the chain stays as it was.
+    pub fn extend(&mut self, next: SignedManifest) -> Result<Step, ChainError> {
+        self.chain.extend(next)
     }
 
     fn take_certificates(&mut self, devices: &[DeviceWrap], now: u64) -> Result<(), PinError> {

@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod history;
 pub(crate) mod listen;
 pub(crate) mod passphrase;
+pub(crate) mod recover;
 pub(crate) mod register;
 pub(crate) mod safety;
 pub(crate) mod send;
@@ -14,14 +15,19 @@ pub(crate) mod shell;
 pub(crate) mod whoami;
 
 use std::io;
+use std::time::Duration;
 
+use sealwire_client::enrol::renew_backup;
 use sealwire_client::{Client, Event, Events};
 use sealwire_protocol::frames::Status;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::exit::Failure;
 use crate::terminal::{complain, harmless_json, say};
 
+/// How long a command that is over waits for the backup to be renewed.
+const LAST_BACKUP: Duration = Duration::from_secs(5);
 /// Stands for the text of a message that a later version wrote.
 const UNKNOWN_KIND: &str = "(of a kind that this version does not know)";
 
@@ -57,6 +63,11 @@ async fn telling<T>(events: &mut Events, work: impl Future<Output = T>) -> T {
 
 /// Ends a client, and tells what it had left to tell: a warning must not be lost because the work was done.
 async fn stop(client: Client, mut events: Events) {
+    // What the command has changed belongs into the backup now: the next command may come in a year.
+    if client.online_within(Duration::ZERO).await.is_ok() {
+        // What fails is made up for by the next command that connects.
+        let _ = telling(&mut events, timeout(LAST_BACKUP, renew_backup(&client))).await;
+    }
     telling(&mut events, client.stop()).await;
     while let Some(event) = events.next().await {
         tell(&event);

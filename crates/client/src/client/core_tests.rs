@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::register::new_account;
+use crate::enrol::register::new_account;
 
 const NOW: u64 = 1_790_000_000_000;
 

@@ -11,6 +11,7 @@ use sealwire_protocol::ids::{DeviceId, Username};
 use super::core::Core;
 use super::{Alarm, Event};
 use crate::error::Error;
+use crate::handover::Pin;
 use crate::pins::{Learned, Person, PinError};
 
 impl Core {
@@ -43,7 +44,9 @@ impl Core {
         }
         self.load_person(&name)?;
         let before = self.people.get(&name).map(device_ids);
-        match self.learn(&name, keys) {
+        // Another device of one's own may have known the name.
+        let pin = self.profile.pin(&name)?;
+        match self.learn(&name, keys, pin.as_ref()) {
             Ok(learned) => {
                 self.profile.store_person(&self.people[&name])?;
                 self.ask_from_start.remove(&name);
@@ -89,25 +92,25 @@ impl Core {
         }
     }
 
-    fn learn(&mut self, name: &Username, keys: &Keys) -> Result<Learned, PinError> {
+    fn learn(&mut self, name: &Username, keys: &Keys, pin: Option<&Pin>) -> Result<Learned, PinError> {
         if *name != self.account.username {
-            return self.learn_of(name, keys);
+            return self.learn_of(name, keys, pin);
         }
         let mut keys = keys.clone();
         let own = self.take_own_certificate(&mut keys)?;
-        let learned = self.learn_of(name, &keys)?;
+        let learned = self.learn_of(name, &keys, pin)?;
         if !learned.more {
             self.rotation.server_has(own);
         }
         Ok(learned)
     }
 
-    fn learn_of(&mut self, name: &Username, keys: &Keys) -> Result<Learned, PinError> {
+    fn learn_of(&mut self, name: &Username, keys: &Keys, pin: Option<&Pin>) -> Result<Learned, PinError> {
         let time = self.time();
         if let Some(person) = self.people.get_mut(name) {
             return person.learn(keys, time);
         }
-        let (person, learned) = Person::first(keys, time)?;
+        let (person, learned) = Person::first_after(keys, time, pin)?;
         self.people.insert(name.clone(), person);
         Ok(learned)
     }

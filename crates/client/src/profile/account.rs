@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use sealwire_e2ee::{IdentityKey, SigningKey, WrapKey};
 use sealwire_protocol::frames::{ManifestFrame, WrapFrame};
 use sealwire_protocol::ids::{DeviceId, Kid, Username};
 use zeroize::Zeroizing;
 
 use super::{Profile, ProfileError, damaged, json};
+use crate::vault::Vault;
 
 /// The private keys of a device.
 #[derive(Debug)]
@@ -113,12 +114,7 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::Database`].
     pub fn store_identity(&mut self, aik: &IdentityKey, now: u64) -> Result<(), ProfileError> {
-        let kid = self.vault.kid(aik.kid());
-        let pkcs8 = self.vault.seal("private_keys.pkcs8", &kid, &aik.to_pkcs8());
-        let sql =
-            "INSERT INTO private_keys (kid, use, pkcs8, created) VALUES (?1, 'aik', ?2, ?3) ON CONFLICT DO NOTHING";
-        self.database.execute(sql, params![kid, pkcs8, now])?;
-        Ok(())
+        store_identity(&self.database, &self.vault, aik, now)
     }
 
     /// The device id under which keys are stored, registered or not.
@@ -211,8 +207,7 @@ impl Profile {
     /// [`ProfileError::Database`].
     pub fn registered(&mut self) -> Result<(), ProfileError> {
         let transaction = self.database.transaction()?;
-        transaction.execute("UPDATE account SET registered = 1", [])?;
-        transaction.execute("UPDATE private_keys SET accepted = 1 WHERE use = 'dwk' AND cert IS NOT NULL", [])?;
+        mark_registered(&transaction)?;
         Ok(transaction.commit()?)
     }
 
@@ -235,8 +230,9 @@ impl Profile {
             return Err(ProfileError::HasAccount(name.to_string()));
         }
         let transaction = self.database.transaction()?;
-        transaction.execute("DELETE FROM private_keys", [])?;
-        transaction.execute("DELETE FROM account", [])?;
+        for table in ["private_keys", "account", "settings"] {
+            transaction.execute(&format!("DELETE FROM {table}"), [])?;
+        }
         transaction.commit()?;
         self.erase_traces()
     }
@@ -249,7 +245,7 @@ impl Profile {
         let transaction = self.database.transaction()?;
         transaction
             .execute("UPDATE messages SET state = 'failed' WHERE position IN (SELECT message FROM outbox)", [])?;
-        for table in ["private_keys", "outbox", "heads", "settings"] {
+        for table in ["private_keys", "outbox", "heads", "settings", "pins"] {
             transaction.execute(&format!("DELETE FROM {table}"), [])?;
         }
         transaction.execute("UPDATE account SET deleted = 1, manifest = NULL, wrap = NULL", [])?;
@@ -261,6 +257,25 @@ impl Profile {
     pub(super) fn erase_traces(&self) -> Result<(), ProfileError> {
         Ok(self.database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
     }
+}
+
+pub(super) fn mark_registered(database: &Connection) -> Result<(), ProfileError> {
+    database.execute("UPDATE account SET registered = 1", [])?;
+    database.execute("UPDATE private_keys SET accepted = 1 WHERE use = 'dwk' AND cert IS NOT NULL", [])?;
+    Ok(())
+}
+
+pub(super) fn store_identity(
+    database: &Connection,
+    vault: &Vault,
+    aik: &IdentityKey,
+    now: u64,
+) -> Result<(), ProfileError> {
+    let kid = vault.kid(aik.kid());
+    let pkcs8 = vault.seal("private_keys.pkcs8", &kid, &aik.to_pkcs8());
+    let sql = "INSERT INTO private_keys (kid, use, pkcs8, created) VALUES (?1, 'aik', ?2, ?3) ON CONFLICT DO NOTHING";
+    database.execute(sql, params![kid, pkcs8, now])?;
+    Ok(())
 }
 
 pub(super) fn read_key<K, E: fmt::Display>(

@@ -130,6 +130,7 @@ impl Profile {
         let transaction = self.database.transaction()?;
         // With what hangs on it.
         transaction.execute("DELETE FROM people WHERE username = ?1", [&row])?;
+        transaction.execute("DELETE FROM pins WHERE username = ?1", [&row])?;
         super::people::store(&transaction, &self.vault, person)?;
         transaction.execute("UPDATE contacts SET changed = NULL, verified = 0 WHERE username = ?1", [&row])?;
         Ok(transaction.commit()?)

@@ -11,6 +11,7 @@
 mod account;
 mod archive;
 mod contacts;
+mod handed;
 mod history;
 mod incoming;
 mod outgoing;
@@ -29,6 +30,7 @@ use crate::vault::{KeyFile, Keyring, LockedBy, ProfileKey, Unlock, Vault};
 
 pub use account::{Account, DeviceKeys, NewAccount};
 pub use archive::Imported;
+pub use handed::Arrived;
 pub use incoming::{Body, Incoming, Received, Taken};
 pub use outgoing::{Content, Outgoing};
 pub use wrap_keys::StoredWrapKey;

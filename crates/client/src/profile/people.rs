@@ -32,7 +32,8 @@ impl Profile {
         for manifest in manifests {
             chain.extend(manifest).map_err(|_| damaged("a list of devices"))?;
         }
-        Ok(Some(Person::restore(chain, self.certificates(&row)?)))
+        let person = Person::restore(chain, self.certificates(&row)?);
+        Ok(Some(person.holding(self.pin(username)?.as_ref())))
     }
 
     fn manifests(&self, row: &[u8]) -> Result<Vec<SignedManifest>, ProfileError> {

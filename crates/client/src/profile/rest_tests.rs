@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 use super::testing::open;
 use super::{Body, Content, DeviceKeys, Incoming, Profile, ProfileError, Received};
 use crate::chain::Head;
+use crate::enrol::register::new_account;
 use crate::pins::Person;
-use crate::register::new_account;
 use crate::vault::Passphrase;
 
 macro_rules! key {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Transaction};
 use super::ProfileError;
 
 /// What leads from each version to the next; version 0 is an empty file.
-const STEPS: &[&str] = &[VERSION_1];
+const STEPS: &[&str] = &[VERSION_1, VERSION_2];
 
 /// "sealed" columns hold what `crate::vault` makes of a value; "name" and "kid" columns hold its fixed form, equal for equal
 /// names. Everything else can be read by whoever reads the file: the module `profile` lists it.
@@ -122,6 +122,14 @@ CREATE TABLE deferred (
     sender   BLOB NOT NULL, -- name
     frame    BLOB NOT NULL -- sealed
 );
+";
+
+/// Whom another device believed, when it linked this one or kept a backup.
+const VERSION_2: &str = "
+CREATE TABLE pins (
+    username BLOB PRIMARY KEY, -- name
+    pin      BLOB NOT NULL -- sealed
+) WITHOUT ROWID;
 ";
 
 pub(super) fn migrate(database: &mut Connection) -> Result<(), ProfileError> {

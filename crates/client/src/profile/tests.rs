@@ -158,7 +158,7 @@ fn what_was_prepared_can_be_forgotten_but_never_an_account() {
     };
     let mut profile = open(home.path()).unwrap();
     profile.store_keys(&device(1), &keys, 5).unwrap();
-    let new = crate::register::new_account(&name("alice"), &device(1), &keys, 5);
+    let new = crate::enrol::register::new_account(&name("alice"), &device(1), &keys, 5);
     let (origin, alice) = ("wss://chat.example.org", name("alice"));
     profile.prepare(origin, &new).unwrap();
     assert_eq!(profile.prepared(origin, &alice).unwrap(), Some(new.clone()));
