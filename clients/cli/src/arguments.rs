@@ -84,6 +84,10 @@ pub(crate) enum Command {
     /// With --json, for each message: from, messageId, timestamp, text, answer (or null), answerId (or null), failure (or
     /// null); and for the first status of each answer: answerId, status (`delivered`, `queued` or `expired`).
     Bot(Bot),
+    /// Talk in full screen: all conversations, with what comes in as it comes. F1 shows the keys.
+    ///
+    /// It needs no mouse and no colours (NO_COLOR), and works over ssh. It is for people: with --json it is refused.
+    Chat(Chat),
     /// Print the safety number of you and somebody, to compare with theirs by voice or in person.
     ///
     /// With --json: name, safetyNumber, newSafetyNumber (null, or by another key that the server shows now; the exit code
@@ -183,6 +187,13 @@ pub(crate) struct Bot {
     /// How long the program may take for a message, in seconds.
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
     pub(crate) patience: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// With whom to begin.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<Username>,
 }
 
 #[derive(Debug, Args)]

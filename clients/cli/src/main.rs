@@ -2,6 +2,7 @@
 
 mod arguments;
 mod ask;
+mod chat;
 mod commands;
 mod exit;
 mod keeping;
@@ -21,7 +22,10 @@ use crate::exit::Failure;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("SEALWIRE_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A line of the log would tear the full screen; `2> FILE` keeps both.
+    if !matches!(arguments.command, Command::Chat(_)) || !terminal::somebody_watches() {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -45,6 +49,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             Command::Send(command) => commands::send::run(arguments, command).await,
             Command::Listen(command) => commands::listen::run(arguments, command).await,
             Command::Bot(command) => commands::bot::run(arguments, command).await,
+            Command::Chat(command) => chat::run(arguments, command).await,
             Command::Safety(command) => commands::safety::run(arguments, command).await,
             Command::History(command) => commands::history::run(arguments, command),
             Command::Contacts(command) => commands::contacts::run(arguments, command),

@@ -13,10 +13,9 @@ use super::receiving::Desk;
 use crate::conversation::Standing;
 use crate::convert::{envelope, signal_frame};
 use crate::error::Error;
+use crate::profile::SHARES_PRESENCE;
 use crate::transient::{TYPING, is_fresh, is_typing};
 
-/// The setting that says whether this person lets others see when they are online.
-const SHARE: &str = "presence.share";
 /// The setting that says what the server was told of it last, and has confirmed.
 const TOLD: &str = "presence.told";
 
@@ -98,14 +97,14 @@ impl Core {
 
     /// Remembers whether others may see when this person is online, and tells the server.
     pub(super) fn share_presence(&mut self, share: bool) -> Result<(), Error> {
-        self.profile.put_setting(SHARE, &share)?;
+        self.profile.put_setting(SHARES_PRESENCE, &share)?;
         self.profile.remove_setting(TOLD)?;
         self.tell_share()
     }
 
     /// Tells the server what it has not confirmed yet. What it has confirmed may be changed by another device since.
     pub(super) fn tell_share(&mut self) -> Result<(), Error> {
-        let Some(share) = self.profile.setting::<bool>(SHARE)? else { return Ok(()) };
+        let Some(share) = self.profile.setting::<bool>(SHARES_PRESENCE)? else { return Ok(()) };
         if self.profile.setting::<bool>(TOLD)? == Some(share) {
             return Ok(());
         }

@@ -33,6 +33,7 @@ pub use archive::Imported;
 pub use handed::Arrived;
 pub use incoming::{Body, Incoming, Received, Taken};
 pub use outgoing::{Content, Outgoing};
+pub(crate) use settings::SHARES_PRESENCE;
 pub use wrap_keys::StoredWrapKey;
 
 /// What is wrong with a profile.

@@ -6,7 +6,18 @@ use serde::de::DeserializeOwned;
 
 use super::{Profile, ProfileError, damaged, json};
 
+/// Where it stands whether others may see when this account is online.
+pub(crate) const SHARES_PRESENCE: &str = "presence.share";
+
 impl Profile {
+    /// Whether others may see when this account is online, as it was decided on this device.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn shares_presence(&self) -> Result<bool, ProfileError> {
+        Ok(self.setting(SHARES_PRESENCE)?.unwrap_or(false))
+    }
+
     /// The value that was put under a name last.
     ///
     /// # Errors
