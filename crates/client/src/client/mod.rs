@@ -185,7 +185,7 @@ impl Client {
     /// # Errors
     /// [`Error::Stopped`].
     pub async fn shown(&self, message: &Message) -> Result<(), Error> {
-        self.commands.send(Command::Shown(message.position)).await.map_err(|_| self.why_stopped())
+        self.tell(Command::Shown(message.position)).await
     }
 
     /// Runs `f` on the thread that owns the profile, and gives what it gives: for what a person reads and decides. Nothing
@@ -222,7 +222,7 @@ impl Client {
     /// # Errors
     /// [`Error::Stopped`], or why it stopped.
     pub async fn typing(&self, to: &Username) -> Result<(), Error> {
-        self.commands.send(Command::Typing(to.clone())).await.map_err(|_| self.why_stopped())
+        self.tell(Command::Typing(to.clone())).await
     }
 
     /// Wants to know of exactly these people when they come and go ([`Event::Presence`]), now and after each reconnect. A server
@@ -231,7 +231,7 @@ impl Client {
     /// # Errors
     /// [`Error::Stopped`], or why it stopped.
     pub async fn watch(&self, names: BTreeSet<Username>) -> Result<(), Error> {
-        self.commands.send(Command::Watch(names)).await.map_err(|_| self.why_stopped())
+        self.tell(Command::Watch(names)).await
     }
 
     /// Whether others may see when this account is online. It is remembered, and told to the server as soon as that is
@@ -270,14 +270,21 @@ impl Client {
         }
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| self.why_stopped())?;
-        answer.await.map_err(|_| self.why_stopped())
+    async fn tell(&self, command: Command) -> Result<(), Error> {
+        match self.commands.send(command).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(stop_reason(&self.state).await),
+        }
     }
 
-    fn why_stopped(&self) -> Error {
-        stop_reason(&self.state)
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        if self.commands.send(command(reply)).await.is_ok()
+            && let Ok(answer) = answer.await
+        {
+            return Ok(answer);
+        }
+        Err(stop_reason(&self.state).await)
     }
 }
 
@@ -290,10 +297,31 @@ fn content(text: &str) -> Result<Vec<u8>, Error> {
     Ok(json.into_bytes())
 }
 
-fn stop_reason(state: &watch::Receiver<State>) -> Error {
-    match &*state.borrow() {
-        State::Stopped(error) => error.clone(),
+/// Why the client ends, or has ended. What waited for it notices first: the profile is closed before the reason is told.
+async fn stop_reason(state: &watch::Receiver<State>) -> Error {
+    let mut state = state.clone();
+    match state.wait_for(|state| matches!(state, State::Stopped(_))).await.as_deref() {
+        Ok(State::Stopped(error)) => error.clone(),
         _ => Error::Stopped,
+    }
+}
+
+/// Waits until a message is as far as this.
+async fn reached(
+    progress: &mut watch::Receiver<Progress>,
+    state: &watch::Receiver<State>,
+    far_enough: impl Fn(Status) -> bool,
+) -> Result<Status, Error> {
+    let done = |p: &Progress| match p {
+        Progress::Reached(status) => far_enough(*status),
+        Progress::Failed(_) => true,
+        Progress::Waiting | Progress::Held(_) => false,
+    };
+    match progress.wait_for(done).await.as_deref().cloned() {
+        Ok(Progress::Reached(status)) => Ok(status),
+        Ok(Progress::Failed(error)) => Err(error),
+        Ok(Progress::Waiting | Progress::Held(_)) => unreachable!("waited for something else"),
+        Err(_) => Err(stop_reason(state).await),
     }
 }
 
@@ -316,12 +344,7 @@ impl Sent {
     /// [`Error::GivenUp`], [`Error::UnknownUser`], [`Error::Untrusted`], [`Error::NobodyToSendTo`]: it will not be sent.
     /// Any other: the client has ended, and the message lies in the outbox for the next one.
     pub async fn first_status(&mut self) -> Result<Status, Error> {
-        let done = self.progress.wait_for(|p| matches!(p, Progress::Reached(_) | Progress::Failed(_))).await;
-        match done.map_err(|_| stop_reason(&self.state))?.clone() {
-            Progress::Reached(status) => Ok(status),
-            Progress::Failed(error) => Err(error),
-            Progress::Waiting | Progress::Held(_) => unreachable!("waited for something else"),
-        }
+        reached(&mut self.progress, &self.state, |_| true).await
     }
 
     /// Waits until a device of the addressee has it, or it has expired.
@@ -329,14 +352,7 @@ impl Sent {
     /// # Errors
     /// As for [`Self::first_status`].
     pub async fn last_status(&mut self) -> Result<Status, Error> {
-        let last =
-            |p: &Progress| matches!(p, Progress::Reached(Status::Delivered | Status::Expired) | Progress::Failed(_));
-        let done = self.progress.wait_for(last).await;
-        match done.map_err(|_| stop_reason(&self.state))?.clone() {
-            Progress::Failed(error) => Err(error),
-            Progress::Reached(status) => Ok(status),
-            Progress::Waiting | Progress::Held(_) => unreachable!("waited for something else"),
-        }
+        reached(&mut self.progress, &self.state, |status| status != Status::Queued).await
     }
 
     /// Why the server makes it wait, if it said so.

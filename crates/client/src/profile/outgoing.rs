@@ -140,8 +140,8 @@ impl Profile {
     }
 
     /// Messages of this device had a status: they leave the outbox. Gives those of which it is to be believed: what has
-    /// been delivered has not expired, whatever became of its copies for other devices, and a server that says `queued` late
-    /// says nothing new. What was given up stays so.
+    /// been delivered has not expired, whatever became of its copies for other devices, a server that says `queued` late
+    /// says nothing new, and what this device never sent has no status. What was given up stays so.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
@@ -155,13 +155,15 @@ impl Profile {
                        WHERE message_id = ?1 AND from_device = ?2 AND own AND NOT imported";
             let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
             let of = transaction.query_row(sql, params![key, device.as_bytes().as_slice()], read).optional()?;
-            let was = of.as_ref().and_then(|(_, state)| EntryState::from_name(state));
+            // A server can name what was never sent.
+            let Some((position, state)) = of else { continue };
+            let was = EntryState::from_name(&state);
             if was.is_some_and(|was| goes_back(was, status)) {
                 continue;
             }
             settled.push(*id);
             transaction.execute("DELETE FROM outbox WHERE message_id = ?1", [key])?;
-            if let (Some((position, _)), Some(becomes)) = (of, was.and_then(|was| after(was, status))) {
+            if let Some(becomes) = was.and_then(|was| after(was, status)) {
                 let sql = "UPDATE messages SET state = ?2 WHERE position = ?1";
                 transaction.execute(sql, params![position, becomes.name()])?;
             }
