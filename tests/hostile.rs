@@ -2,7 +2,17 @@
 //! things up. For each lie: the client notices what can be noticed, never shows a false message, never seals for a wrong
 //! key, loses nothing that was typed, and works again once the server is honest.
 
+#[path = "hostile/answers.rs"]
+mod answers;
 #[path = "hostile/envelopes.rs"]
 mod envelopes;
+#[path = "hostile/exits.rs"]
+mod exits;
+#[path = "hostile/garbage.rs"]
+mod garbage;
+#[path = "hostile/handshake.rs"]
+mod handshake;
+#[path = "hostile/keys.rs"]
+mod keys;
 #[path = "hostile/order.rs"]
 mod order;

@@ -124,6 +124,12 @@ impl Person {
         person
     }
 
+    /// Ends the client; gives where the profile lies, which is free then.
+    pub async fn leaves(self) -> PathBuf {
+        self.client.stop().await;
+        self.profile
+    }
+
     /// Somebody who has this person's private keys, on this device.
     pub fn forger(&self) -> Forger {
         Forger::new(&self.name, self.device, self.first_key)
@@ -203,6 +209,16 @@ impl Person {
         let mut sent = self.says(to, text).await;
         let status = timeout(PATIENCE, sent.last_status()).await.expect("a status in time").expect("it is sent");
         assert_eq!(status, sealwire_protocol::frames::Status::Delivered);
+    }
+
+    /// Waits until the client has lost its connection.
+    pub async fn is_cut_off(&mut self) {
+        self.until("the loss of the connection", |event| matches!(event, Event::Offline(_))).await;
+    }
+
+    /// Waits until the client is logged in again.
+    pub async fn is_back(&mut self) {
+        self.until("being online", |event| matches!(event, Event::Online)).await;
     }
 
     /// The alarms so far.
