@@ -10,7 +10,7 @@ mod wire;
 
 use std::time::Duration;
 
-pub use envelope::{dummy, dummy_for, dummy_of, sealed};
+pub use envelope::{Writing, dummy, dummy_for, dummy_of, sealed};
 pub(crate) use identity::fresh_message_id;
 pub use identity::{Identity, b64, key_of_pool, unb64};
 pub use person::Stranger;

@@ -54,38 +54,72 @@ pub fn dummy_for(devices: &[&Identity]) -> Value {
 /// # Panics
 /// When it cannot be sealed.
 pub fn sealed(from: &Identity, to: &Identity, body: &str, counter: u64, previous: [u8; 32]) -> (MessageId, Value) {
-    let message_id = fresh_message_id();
-    let payload = Payload {
-        content_type: ContentType::Content,
-        counter,
-        previous,
-        self_manifest: [0; 32],
-        peer_manifest: [0; 32],
-        body: json!({ "kind": "text", "text": body }).to_string().into_bytes().into(),
-    };
-    let target = Target { username: to.name.clone(), device: to.device, dwk: to.dwk.public().clone() };
-    let draft = Draft {
-        lane: Lane::Message,
-        message_id,
-        timestamp: now(),
-        from: &from.name,
-        from_device: from.device,
-        to: &to.name,
-        targets: &[target],
-        payload: &payload,
-    };
-    let sealed = seal(&mut rand::rng(), &from.dsk, &draft).expect("a draft that follows the rules");
-    let frame = json!({
-        "type": "message",
-        "messageId": message_id.to_string(),
-        "to": to.name.as_str(),
-        "encryptedMessage": b64(&sealed.encrypted_message),
-        "iv": b64(sealed.iv),
-        "timestamp": sealed.header.timestamp,
-        "signature": b64(&sealed.signature),
-        "suite": 1,
-        "recipients": [to.recipient()],
-        "encryptedKey": b64(&sealed.wraps[0]),
-    });
-    (message_id, frame)
+    Writing { from, to: &[to], timestamp: now(), manifests: [[0; 32]; 2], counter, previous }.sealed(body)
+}
+
+/// How a message is written.
+#[derive(Debug)]
+pub struct Writing<'a> {
+    /// By whom.
+    pub from: &'a Identity,
+    /// For which devices; the first one's name is the addressee.
+    pub to: &'a [&'a Identity],
+    /// When, by the writer's clock.
+    pub timestamp: u64,
+    /// The hashes of the manifests that the writer believes in, the own one first.
+    pub manifests: [[u8; 32]; 2],
+    /// Which one in its conversation.
+    pub counter: u64,
+    /// What it names as the one before.
+    pub previous: [u8; 32],
+}
+
+impl Writing<'_> {
+    /// The `message` frame of a text.
+    ///
+    /// # Panics
+    /// When it cannot be sealed.
+    pub fn sealed(&self, text: &str) -> (MessageId, Value) {
+        let message_id = fresh_message_id();
+        let mut to = self.to.to_vec();
+        to.sort_by_key(|device| (device.name.as_str().to_owned(), device.device));
+        let payload = Payload {
+            content_type: ContentType::Content,
+            counter: self.counter,
+            previous: self.previous,
+            self_manifest: self.manifests[0],
+            peer_manifest: self.manifests[1],
+            body: json!({ "kind": "text", "text": text }).to_string().into_bytes().into(),
+        };
+        let target =
+            |to: &&Identity| Target { username: to.name.clone(), device: to.device, dwk: to.dwk.public().clone() };
+        let draft = Draft {
+            lane: Lane::Message,
+            message_id,
+            timestamp: self.timestamp,
+            from: &self.from.name,
+            from_device: self.from.device,
+            to: &self.to[0].name,
+            targets: &to.iter().map(target).collect::<Vec<_>>(),
+            payload: &payload,
+        };
+        let sealed = seal(&mut rand::rng(), &self.from.dsk, &draft).expect("a draft that follows the rules");
+        let mut frame = json!({
+            "type": "message",
+            "messageId": message_id.to_string(),
+            "to": self.to[0].name.as_str(),
+            "encryptedMessage": b64(&sealed.encrypted_message),
+            "iv": b64(sealed.iv),
+            "timestamp": sealed.header.timestamp,
+            "signature": b64(&sealed.signature),
+            "suite": 1,
+            "recipients": to.iter().map(|to| to.recipient()).collect::<Vec<_>>(),
+        });
+        let wrap = |(to, wrap): (&&Identity, &Vec<u8>)| json!({ "u": to.name.as_str(), "d": to.device.to_string(), "w": b64(wrap) });
+        match &sealed.wraps[..] {
+            [wrap] => frame["encryptedKey"] = b64(wrap).into(),
+            wraps => frame["encryptedKeys"] = to.iter().zip(wraps).map(wrap).collect(),
+        }
+        (message_id, frame)
+    }
 }
