@@ -5,6 +5,8 @@
 mod bot;
 #[path = "commands/doctor.rs"]
 mod doctor;
+#[path = "commands/json.rs"]
+mod json;
 #[path = "commands/people.rs"]
 mod people;
 #[path = "commands/safety.rs"]

@@ -278,6 +278,17 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
     }
 
+    /// Of these the output is no answer of the program's: scripts, pages, a screen.
+    const NO_JSON: [&str; 3] = ["completions", "man", "chat"];
+
+    #[test]
+    fn the_help_of_every_command_names_the_fields_of_its_json() {
+        for command in Arguments::command().get_subcommands().filter(|command| !NO_JSON.contains(&command.get_name())) {
+            let help = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("With --json"), "{}", command.get_name());
+        }
+    }
+
     #[test]
     fn every_exit_code_is_in_the_help() {
         for code in 0..=6 {

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 
+use sealwire_client::characters::steers;
+
 /// Writes a line to standard output.
 pub(crate) fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -28,16 +30,6 @@ pub(crate) fn draw(line: &str) {
     let _ = write!(err, "\r\x1b[K{line}").and_then(|()| err.flush());
 }
 
-/// Whether a character moves the cursor, starts an escape sequence, or changes the order or presence of others.
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-        )
-}
-
 /// A text that was written by somebody else, for the terminal: lines after the first are indented, so that none passes for
 /// a message of its own, and what steers the terminal is shown by its number.
 pub(crate) fn harmless(text: &str) -> String {
@@ -46,8 +38,6 @@ pub(crate) fn harmless(text: &str) -> String {
         match c {
             '\n' => out.push_str("\n    "),
             '\t' => out.push('\t'),
-            // The zero-width joiner holds emoji together and moves nothing.
-            '\u{200d}' => out.push(c),
             c if steers(c) => {
                 // Writing to a string cannot fail.
                 let _ = write!(out, "\\u{{{:x}}}", u32::from(c));

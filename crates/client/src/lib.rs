@@ -17,7 +17,7 @@ mod time;
 pub mod vault;
 
 pub use sealwire_core::{
-    backoff, chain, clock, conversation, devices, display, handover, handshake, lookups, outbox, pace, pins,
+    backoff, chain, characters, clock, conversation, devices, display, handover, handshake, lookups, outbox, pace, pins,
 };
 
 use sealwire_core::{convert, presence, requests, rotation, transient};

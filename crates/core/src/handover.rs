@@ -11,6 +11,8 @@ use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use crate::characters::{is_joiner, steers};
+
 /// The longest JSON of one side of a slot, in bytes: sealed it has 64 KiB.
 pub const MAX_SIDE: usize = 64 * 1024 - 28;
 /// The longest JSON of a backup, in bytes: sealed it has 256 KiB.
@@ -173,22 +175,16 @@ impl Backup {
     }
 }
 
-/// A device's name as it may be shown and stored: without control and invisible characters, at most
+/// A device's name as it may be shown and stored: without characters that steer or hide, at most
 /// [`MAX_DEVICE_NAME`] of the others, and never empty.
 pub fn device_name(text: &str) -> String {
-    let visible = |c: &char| !c.is_control() && !is_invisible(*c);
+    let visible = |c: &char| !steers(*c) && !is_joiner(*c);
     let words: Vec<_> = text.split_whitespace().collect();
     let name: String = words.join(" ").chars().filter(visible).take(MAX_DEVICE_NAME).collect();
     match name.trim() {
         "" => "unnamed device".to_owned(),
         name => name.to_owned(),
     }
-}
-
-/// Characters that change how others look, or look like nothing.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn write<T: Serialize>(value: &T, limit: usize) -> Result<Zeroizing<Vec<u8>>, HandoverError> {

@@ -10,6 +10,7 @@
 
 pub mod backoff;
 pub mod chain;
+pub mod characters;
 pub mod clock;
 pub mod conversation;
 pub mod convert;

@@ -12,6 +12,7 @@ pub(crate) mod register;
 pub(crate) mod safety;
 pub(crate) mod send;
 pub(crate) mod shell;
+mod warnings;
 pub(crate) mod whoami;
 
 use std::io;
@@ -76,24 +77,7 @@ async fn stop(client: Client, mut events: Events) {
 
 /// Tells on standard error what is not a message.
 fn tell(event: &Event) {
-    match event {
-        Event::Alarm(alarm) => complain(&format!("SECURITY WARNING: {alarm}")),
-        Event::Missing { from, counters, .. } => {
-            complain(&format!("messages {} to {} of {from} may be missing", counters.start(), counters.end()));
-        }
-        Event::Unreadable { from, reason, .. } => {
-            complain(&format!("a message that claims to be from {from} could not be opened: {reason}"));
-        }
-        Event::MailboxOverflow(count) => {
-            complain(&format!("{count} messages were lost because this device's mailbox was full"));
-        }
-        Event::OldKey { name, days } => {
-            complain(&format!("a device of {name} has been away: its key should have been replaced {days} days ago"));
-        }
-        Event::Offline(error) => complain(&format!("{error}; trying again")),
-        Event::DevicesChanged { name, added, removed } => {
-            complain(&format!("the devices of {name} have changed: {} added, {} removed", added.len(), removed.len()));
-        }
-        Event::Message(_) | Event::Status { .. } | Event::Online | Event::Typing { .. } | Event::Presence { .. } => {}
+    if let Some(words) = warnings::in_words(event) {
+        complain(&words);
     }
 }
