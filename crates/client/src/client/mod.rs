@@ -317,11 +317,13 @@ async fn reached(
         Progress::Failed(_) => true,
         Progress::Waiting | Progress::Held(_) => false,
     };
-    match progress.wait_for(done).await.as_deref().cloned() {
-        Ok(Progress::Reached(status)) => Ok(status),
-        Ok(Progress::Failed(error)) => Err(error),
-        Ok(Progress::Waiting | Progress::Held(_)) => unreachable!("waited for something else"),
-        Err(_) => Err(stop_reason(state).await),
+    // Not in the match: what it borrows would be held while the reason is awaited, and the future could not be sent.
+    let reached = progress.wait_for(done).await.ok().map(|progress| progress.clone());
+    match reached {
+        Some(Progress::Reached(status)) => Ok(status),
+        Some(Progress::Failed(error)) => Err(error),
+        Some(Progress::Waiting | Progress::Held(_)) => unreachable!("waited for something else"),
+        None => Err(stop_reason(state).await),
     }
 }
 
