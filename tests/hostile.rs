@@ -16,3 +16,5 @@ mod handshake;
 mod keys;
 #[path = "hostile/order.rs"]
 mod order;
+#[path = "hostile/recovery.rs"]
+mod recovery;

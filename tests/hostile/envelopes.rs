@@ -1,5 +1,6 @@
 //! A server that redirects envelopes, and changes what is in them.
 
+use sealwire_client::Event;
 use sealwire_tests::hostile::{Draft, Forger, Passing, Person, Seen, Side, World};
 use sealwire_tests::stranger::{b64, unb64};
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ async fn caught() -> (World, Person, Person, Person, Value) {
 async fn none_opens(world: &World, person: &mut Person, envelopes: &[(Value, &str)]) {
     for (envelope, reason) in envelopes {
         world.proxy.deliver(person.name.as_str(), envelope).await;
-        person.until(reason, |event| matches!(event, sealwire_client::Event::Unreadable { .. })).await;
+        person.until(reason, |event| matches!(event, Event::Unreadable { .. })).await;
         assert_eq!(person.unreadable().last().map(String::as_str), Some(*reason));
     }
 }
@@ -155,6 +156,27 @@ async fn two_histories_of_one_device_raise_an_alarm() {
     assert!(alarm.to_string().contains("SameCounter at message 2"), "{alarm}");
     let third = other.then("from the copy again");
     world.proxy.deliver("bob", &twin.seals(&to, &third)).await;
-    let broken = |event: &sealwire_client::Event| format!("{event:?}").contains("BrokenLink");
+    let broken = |event: &Event| format!("{event:?}").contains("BrokenLink");
     bob.until("the alarm", broken).await;
+}
+
+#[tokio::test]
+async fn a_message_is_no_signal_and_a_signal_no_message() {
+    let (world, mut alice, mut bob, _carol, envelope) = caught().await;
+    // Of strangers nothing is shown but messages.
+    bob.delivers(&alice, "go on").await;
+    alice.hears(&[("bob", "go on")]).await;
+    world.proxy.deliver("bob", &with(&envelope, |e| e["type"] = "signal".into())).await;
+    alice.client.typing(&bob.name).await.expect("the client runs");
+    let typing = |event: &Event| matches!(event, Event::Typing { .. });
+    bob.until("that alice types", typing).await;
+
+    let is_signal = |seen: &Seen| seen.side == Side::Server && seen.frame["type"] == "signal";
+    let signal = world.proxy.seen("the signal", is_signal).await.frame;
+    world.proxy.deliver("bob", &signal).await;
+    let as_message = with(&signal, |s| s["type"] = "message".into());
+    none_opens(&world, &mut bob, &[(as_message, "undecryptable")]).await;
+    world.proxy.deliver("bob", &envelope).await;
+    bob.hears(&[("alice", "for bob")]).await;
+    assert_eq!(bob.told.iter().filter(|event| typing(event)).count(), 1, "a repeat is none");
 }
