@@ -2,7 +2,7 @@
 //! and random numbers come in as arguments; so the same code runs in a program and in a browser, and is tested without
 //! either.
 //!
-//! * whom to believe: [`pins`], [`devices`], [`handover`], [`lookups`]; what to sign: [`handshake`]; when to
+//! * whom to believe: [`pins`], [`devices`], [`handover`], [`lookups`], [`mending`]; what to sign: [`handshake`]; when to
 //!   change keys: [`rotation`]
 //! * what to send, and when: [`outbox`], [`requests`], [`pace`], [`backoff`], [`clock`], [`presence`], [`transient`]
 //! * what arrived, and in which order it is shown: [`chain`], [`display`], [`conversation`]
@@ -19,6 +19,7 @@ pub mod display;
 pub mod handover;
 pub mod handshake;
 pub mod lookups;
+pub mod mending;
 pub mod outbox;
 pub mod pace;
 pub mod pins;

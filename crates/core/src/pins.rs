@@ -39,6 +39,11 @@ pub struct Learned {
     pub manifests: usize,
     /// There are more to ask for.
     pub more: bool,
+    /// The newest version that the server has shown.
+    pub shown: Option<u64>,
+    /// The server has shown all that it has, and that ends before the newest version that is known: what else it shows has not
+    /// been looked at. Only of one's own account.
+    pub behind: bool,
 }
 
 /// Why an answer of the server is not believed. All of them are shown, and block sending to that name.
@@ -62,8 +67,9 @@ pub enum PinError {
     /// A certificate that does not hold, or goes back.
     #[error("a wrap certificate does not hold: {0}")]
     Certificate(#[from] CertificateError),
-    /// A chain without the manifest that another device of one's own has seen.
-    #[error("the list of devices is older than the one known from another device, or another one")]
+    /// A chain without a manifest that is known: one that another device of one's own has seen, or, of one's own account, one
+    /// that the server was told.
+    #[error("the list of devices is older than the known one, or another one")]
     GoneBack,
     /// Two certificates with one sequence number.
     #[error("two wrap certificates have the same number")]
@@ -113,6 +119,19 @@ impl Person {
     /// # Errors
     /// [`PinError`] when it contradicts what is believed; that stays as it was.
     pub fn learn(&mut self, keys: &Keys, now: u64) -> Result<Learned, PinError> {
+        self.take(keys, now, false)
+    }
+
+    /// Takes over an answer for one's own account, asked for from one version before the newest on. A server that does not
+    /// show the newest has forgotten it: then its certificates are those of an earlier time, and are not judged.
+    ///
+    /// # Errors
+    /// As for [`Self::learn`].
+    pub fn learn_own(&mut self, keys: &Keys, now: u64) -> Result<Learned, PinError> {
+        self.take(keys, now, true)
+    }
+
+    fn take(&mut self, keys: &Keys, now: u64, own: bool) -> Result<Learned, PinError> {
         if keys.aik.0 != self.chain.aik().as_bytes() {
             return Err(PinError::IdentityChanged);
         }
@@ -121,14 +140,16 @@ impl Person {
         for frame in &keys.manifests {
             manifests += usize::from(next.chain.extend(manifest_from_frame(frame)?)? == Step::Added);
         }
-        if !keys.more {
+        let shown = keys.manifests.iter().map(|frame| frame.version).max();
+        let behind = own && !keys.more && shown < Some(next.chain.newest().version);
+        if !keys.more && !behind {
             if next.seen_elsewhere.is_some_and(|hash| !next.chain.knows(&hash)) {
                 return Err(PinError::GoneBack);
             }
             next.take_certificates(&keys.devices, now)?;
         }
         *self = next;
-        Ok(Learned { manifests, more: keys.more })
+        Ok(Learned { manifests, more: keys.more, shown, behind })
     }
 
     /// Continues the chain by a manifest of one's own that the server has taken.

@@ -72,7 +72,7 @@ fn keys(aik: &IdentityKey, manifests: &[&SignedManifest], devices: &[DeviceWrap]
 fn known() -> (Person, SignedManifest) {
     let first = manifest(&BOB.aik, 1, [0; 32], &[1]);
     let (person, learned) = Person::first(&keys(&BOB.aik, &[&first], &[cert(1, 1, 0, NOW)]), NOW).unwrap();
-    assert_eq!(learned, Learned { manifests: 1, more: false });
+    assert_eq!(learned, Learned { manifests: 1, shown: Some(1), ..Learned::default() });
     (person, first)
 }
 
@@ -116,7 +116,7 @@ fn the_chain_goes_on_link_by_link_and_has_one_history() {
     let skipped = person.learn(&keys(&BOB.aik, &[&third], &[]), NOW);
     assert_eq!(skipped, Err(PinError::Chain(ChainError::Rule(ManifestError::Version))));
     let learned = person.learn(&keys(&BOB.aik, &[&second, &third], &[cert(2, 1, 1, NOW)]), NOW);
-    assert_eq!(learned, Ok(Learned { manifests: 2, more: false }));
+    assert_eq!(learned, Ok(Learned { manifests: 2, shown: Some(3), ..Learned::default() }));
     assert_eq!(kids(&person, NOW), [(device(2), WRAPS[1].kid())]);
     let other = manifest(&BOB.aik, 2, hash(&first), &[1]);
     assert_eq!(person.learn(&keys(&BOB.aik, &[&other], &[]), NOW), Err(PinError::Chain(ChainError::Fork)));

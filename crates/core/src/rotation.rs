@@ -115,7 +115,7 @@ pub enum Step {
     /// The server has forgotten what it accepted (it was restored, or lies): store that keys with a higher number are not
     /// accepted, and that none from this number on has been replaced; then call [`Rotation::forgotten`].
     Forgotten {
-        /// The number of the certificate that the server shows.
+        /// The number of the certificate that the server shows; 0: none.
         seq: u64,
     },
     /// Erase the private key for good, then call [`Rotation::erased`].
@@ -180,16 +180,23 @@ impl Rotation {
     /// What is to be done now, while connected. `waits` says whether an envelope that is sealed to a key has been stored as it
     /// came and waits for its sender's keys.
     pub fn next(&mut self, now: Moment, waits: impl Fn(&Kid) -> bool) -> Option<Step> {
-        if let ServerHas::Cert { seq, kid } = self.server
-            && self.holds(&kid)
-            && self.keys.iter().any(|key| key.accepted && key.seq > seq)
-        {
+        if let Some(seq) = self.forgotten_from() {
             return Some(Step::Forgotten { seq });
         }
         if let Some(key) = self.keys.iter().find(|key| self.is_over(key, now.time, &waits)) {
             return Some(Step::Erase(key.kid));
         }
         self.next_key(now).or_else(|| self.renewed_connection(now))
+    }
+
+    /// The number of the certificate that the server shows, 0 for none, if it has accepted a later one before.
+    fn forgotten_from(&self) -> Option<u64> {
+        let seq = match self.server {
+            ServerHas::Cert { seq, kid } => self.holds(&kid).then_some(seq)?,
+            ServerHas::Nothing => 0,
+            ServerHas::Unknown => return None,
+        };
+        self.keys.iter().any(|key| key.accepted && key.seq > seq).then_some(seq)
     }
 
     fn next_key(&mut self, now: Moment) -> Option<Step> {

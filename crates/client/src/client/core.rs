@@ -14,6 +14,7 @@ use crate::clock::Correction;
 use crate::display::Display;
 use crate::error::Error;
 use crate::lookups::Lookups;
+use crate::mending::Mending;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
 use crate::pins::{Person, PinError};
@@ -58,6 +59,7 @@ pub(super) struct Core {
     /// All wrap keys that this device still holds: mail may be sealed to an old one.
     pub(super) wrap_keys: Vec<WrapKey>,
     pub(super) rotation: Rotation,
+    pub(super) mending: Mending,
     /// A key is to be made, for the certificate with this number.
     pub(super) key_to_make: Option<u64>,
     pub(super) now: Now,
@@ -114,6 +116,7 @@ impl Core {
             keys,
             wrap_keys,
             rotation,
+            mending: Mending::default(),
             key_to_make: None,
             now: Now::default(),
             correction: Correction::default(),
@@ -206,6 +209,7 @@ impl Core {
         self.outbox.disconnected(self.now.ticks);
         self.lookups.disconnected(self.now.ticks);
         self.rotation.disconnected();
+        self.mending = Mending::default();
         self.presence.disconnected();
         // The next challenge tells the time.
         self.awaits_time = false;
@@ -241,6 +245,7 @@ impl Core {
             ServerFrame::Session(session) => self.session(&session)?,
             ServerFrame::Signal(signal) => self.signal(&signal)?,
             ServerFrame::Presence(presence) => self.presence_told(&presence),
+            ServerFrame::Devices(done) => self.link_taken(done.id.as_deref())?,
             ServerFrame::Rotate(done) => self.key_accepted(done.id.as_deref())?,
             _ => {}
         }
@@ -307,7 +312,7 @@ impl Core {
         if let Some(name) = error.id.as_ref().and_then(|id| self.lookups.answered(id)) {
             return self.lookup_refused(&name, error);
         }
-        if self.key_refused(error) {
+        if self.key_refused(error) || self.link_refused(error)? {
             return Ok(());
         }
         let by_id = || error.id.as_ref().and_then(|id| id.parse().ok());

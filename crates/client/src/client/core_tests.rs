@@ -162,6 +162,8 @@ fn a_message_to_somebody_who_still_has_no_device_is_given_up() {
     assert!(world.core.outbox.is_empty());
 }
 
+#[path = "mending_tests.rs"]
+mod mending;
 #[path = "core_passing_tests.rs"]
 mod passing;
 #[path = "core_people_tests.rs"]

@@ -30,6 +30,10 @@ impl Core {
             self.load_person(&name)?;
             let known = self.people.get(&name).filter(|_| !self.ask_from_start.contains(&name));
             let since_version = known.map(|person| person.chain().newest().version);
+            let since_version = since_version.map(|newest| match name == self.account.username {
+                true => self.mending.since(newest),
+                false => newest,
+            });
             let query = KeyQuery { username: Cow::Borrowed(name.as_str()), since_version };
             let frame = ClientFrame { id: Some(Cow::Owned(id)), ack: None, request: Request::Keys(query) };
             self.out.push_back(frame.to_json());
@@ -54,6 +58,9 @@ impl Core {
                     self.profile.forget_changed_key(&name)?;
                 }
                 self.compare_devices(&name, before);
+                if name == self.account.username && self.mend_after(&learned)? {
+                    return Ok(());
+                }
                 if learned.more && learned.manifests == 0 {
                     return Err(Error::Connect(format!("the server has more to show of {name}, but shows nothing")));
                 }
@@ -98,8 +105,12 @@ impl Core {
         }
         let mut keys = keys.clone();
         let own = self.take_own_certificate(&mut keys)?;
-        let learned = self.learn_of(name, &keys, pin)?;
-        if !learned.more {
+        let time = self.time();
+        let learned = match self.people.get_mut(name) {
+            Some(me) => me.learn_own(&keys, time)?,
+            None => self.learn_of(name, &keys, pin)?,
+        };
+        if !learned.more && !learned.behind {
             self.rotation.server_has(own);
         }
         Ok(learned)
@@ -115,7 +126,7 @@ impl Core {
         Ok(learned)
     }
 
-    fn keys_refused(&mut self, name: &Username, reason: PinError) -> Result<(), Error> {
+    pub(super) fn keys_refused(&mut self, name: &Username, reason: PinError) -> Result<(), Error> {
         self.refused_keys.insert(name.clone(), reason);
         self.alarm(Alarm::Keys { name: name.clone(), reason });
         let error = Error::Untrusted { name: name.clone(), reason };

@@ -1,6 +1,6 @@
 //! A client that stays logged in: it reconnects by itself, sends what is in the outbox, and takes in what arrives.
 //!
-//! * `driver` the thread that owns the connection; `core` what it decides, with `sending`, `receiving`, `keys` and `rotating`
+//! * `driver` the thread that owns the connection; `core` what it decides, with `sending`, `receiving`, `keys`, `mending` and `rotating`
 //! * here: the handle, and what is heard from it
 
 mod core;
@@ -9,6 +9,7 @@ mod driver;
 mod events;
 mod keys;
 mod making;
+mod mending;
 mod parallel;
 mod receiving;
 mod rotating;

@@ -110,7 +110,7 @@ fn a_profile_of_a_later_version_is_left_alone() {
     let database = Connection::open(home.path().join("profile.db")).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
-    assert_eq!(open(home.path()).unwrap_err(), ProfileError::Newer { found: 99, known: 1 });
+    assert_eq!(open(home.path()).unwrap_err(), ProfileError::Newer { found: 99, known: 2 });
 }
 
 #[test]
