@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.tools/venv/bin:$(PATH)
 .DEFAULT_GOAL := help
 # The steps of `make test` share one target directory and its lock, so they run one after the other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run build test test-long setup lint audit docs build-all doctest nextest fmt generate clean
+.PHONY: help run build test test-long setup lint audit docs build-all doctest nextest fmt generate sabotage clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: setup lint audit docs build-all doctest nextest ## everything that a commi
 
 test-long: setup build-all ## `make test`'s tests at full length, and those that take long: kills, power loss, faults
 	SEALWIRE_LONG=1 cargo-nextest nextest run --workspace --locked --profile long --run-ignored all
+
+sabotage: setup ## take one defence after the other out of the client and see its test notice; NAME=replay for one
+	tools/sabotage $(NAME)
 
 fmt: ## format the Rust sources
 	$(CARGO) fmt --all
