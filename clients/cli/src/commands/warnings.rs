@@ -17,7 +17,7 @@ pub(super) fn in_words(event: &Event) -> Option<String> {
              for it again"
         ),
         Event::MailboxOverflow(count) => format!(
-            "{count} messages were lost because this device's mailbox was full: it was away for too long; ask for them again"
+            "{count} messages were lost: this device was away for so long that the server did not keep them; ask for them again"
         ),
         Event::OldKey { name, days } => format!(
             "a device of {name} has been away: its key should have been replaced {days} days ago; it is written to all the same"

@@ -73,7 +73,8 @@ pub enum Event {
         /// What did not hold.
         reason: String,
     },
-    /// So many messages were lost because this device's mailbox was full.
+    /// So many messages for this device were lost: its mailbox was full, or they waited there for longer than the server
+    /// keeps them.
     MailboxOverflow(u64),
     /// A device is written to with a key that should have been replaced so many days ago: it has been away.
     OldKey {

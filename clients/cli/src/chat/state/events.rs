@@ -130,9 +130,7 @@ fn said(event: &Event) -> String {
              ask for it again."
         ),
         Event::MailboxOverflow(count) => {
-            format!(
-                "{count} messages were lost: this device was away for so long that its mailbox on the server was full."
-            )
+            format!("{count} messages were lost: this device was away for so long that the server did not keep them.")
         }
         Event::OldKey { name, days } => format!(
             "A device of {name} has been away for long: its key should have been replaced {days} days ago. What you write is \
