@@ -35,8 +35,9 @@ use state::{Action, App, Input, Me};
 
 /// Actions and answers on their way; whoever has more waits.
 const QUEUE: usize = 64;
-/// What was typed is stored before it is shown, but the screen does not wait longer than this for a slow disk.
-const DISK: Duration = Duration::from_millis(100);
+/// What was typed is stored before it is shown: what stands on the screen survives a kill. The screen waits no longer than this
+/// for a disk that does not answer, and for a client that is busy with a server that does not.
+const DISK: Duration = Duration::from_secs(3);
 /// How long the last actions may take when the program ends.
 const LAST: Duration = Duration::from_secs(5);
 
