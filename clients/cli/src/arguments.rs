@@ -11,7 +11,9 @@ use sealwire_client::Server;
 use sealwire_protocol::Username;
 
 pub(crate) use conversations::{Contacts, Decision, Export, History, Import, Passphrase, Whom};
-pub(crate) use enrol::{Recover, RecoveryCode, Register};
+pub(crate) use enrol::{
+    DeleteAccount, Devices, DevicesAction, DevicesLink, DevicesRemove, Link, Recover, RecoveryCode, Register,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -55,6 +57,14 @@ pub(crate) enum Command {
     ///
     /// With --json: name, device, server.
     Register(Register),
+    /// Make this machine another device of your account: enter the code that it shows on a device that the account has.
+    ///
+    /// With --json: code; when it has been entered there: name, device.
+    Link(Link),
+    /// List the account's devices, let a new one in, or remove some.
+    ///
+    /// With --json: device, addedAt and certifiedUntil (milliseconds since 1970, or null), this (whether it is this one).
+    Devices(Devices),
     /// Bring an account back on this machine by its recovery code, when all its devices are lost.
     ///
     /// With --json: name, device, server, people (how many the backup knew).
@@ -63,6 +73,10 @@ pub(crate) enum Command {
     ///
     /// With --json: name, new (false: the one that was there before).
     RecoveryCode(RecoveryCode),
+    /// Delete the account with everything that the server has of it, on all its devices, for ever.
+    ///
+    /// With --json: name, deleted.
+    DeleteAccount(DeleteAccount),
     /// Send a message and print its first status: `delivered` or `queued`.
     ///
     /// With --json: to, messageId, status (`delivered`, `queued`, `expired` or `failed`), and reason when it failed.

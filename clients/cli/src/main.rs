@@ -44,6 +44,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     runtime.block_on(async {
         match &arguments.command {
             Command::Register(command) => commands::register::run(arguments, command).await,
+            Command::Link(command) => commands::link::run(arguments, command).await,
+            Command::Devices(command) => commands::devices::run(arguments, command).await,
+            Command::DeleteAccount(command) => commands::devices::delete_account(arguments, command).await,
             Command::Recover(command) => commands::recover::recover(arguments, command).await,
             Command::RecoveryCode(command) => commands::recover::recovery_code(arguments, command).await,
             Command::Send(command) => commands::send::run(arguments, command).await,

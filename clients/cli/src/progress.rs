@@ -28,6 +28,13 @@ impl Shown {
         }
     }
 
+    /// Makes room for something else to be shown.
+    pub(crate) fn clear(&self) {
+        if self.watched {
+            draw("");
+        }
+    }
+
     /// Does some work, and shows meanwhile how far it is.
     pub(crate) async fn until<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = Box::pin(work);
@@ -42,9 +49,7 @@ impl Shown {
                 }
             }
         };
-        if self.watched {
-            draw("");
-        }
+        self.clear();
         outcome
     }
 }
@@ -56,5 +61,6 @@ fn words(step: Progress) -> String {
         Progress::KeysFound => "using the keys that were made before".to_owned(),
         Progress::Connecting => "connecting".to_owned(),
         Progress::Asking => "asking the server".to_owned(),
+        Progress::Waiting => "waiting for the code to be entered on the other device".to_owned(),
     }
 }

@@ -4,7 +4,7 @@ use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use sealwire_e2ee::manifest::SignedManifest;
 use sealwire_e2ee::{IdentityKey, SigningKey};
-use sealwire_protocol::base64::Blob;
+use sealwire_protocol::base64::{Array, Blob};
 use sealwire_protocol::ids::Kid;
 use sealwire_protocol::signed::{Manifest, ManifestDevice, ManifestError, WrapCert};
 
@@ -165,4 +165,29 @@ fn a_device_that_has_been_away_is_written_to_for_forty_five_days_after_its_key_e
     let end = NOW + 7 * DAY;
     assert_eq!(person.targets(end + 45 * DAY).map(|(_, stale)| stale).collect::<Vec<_>>(), [45 * DAY]);
     assert_eq!(kids(&person, end + 45 * DAY + 1), []);
+}
+
+#[test]
+fn whom_another_device_believed_is_met_as_it_knew_them() {
+    let first = manifest(&BOB.aik, 1, [0; 32], &[1]);
+    let second = manifest(&BOB.aik, 2, hash(&first), &[1, 2]);
+    let other = manifest(&BOB.aik, 2, hash(&first), &[1, 3]);
+    let aik = Blob(BOB.aik.public().as_bytes().to_vec());
+    let pin = Pin { aik, version: 2, hash: Array(hash(&second)), verified: true };
+    let meet = |aik, manifests: &[&SignedManifest]| {
+        Person::first_after(&keys(aik, manifests, &[]), NOW, Some(&pin))
+            .map(|(person, _)| person.chain().newest().version)
+    };
+    assert_eq!(meet(&BOB.aik, &[&first, &second]), Ok(2));
+    assert_eq!(meet(&BOB.aik, &[&first]), Err(PinError::GoneBack), "older than the other device has seen");
+    assert_eq!(meet(&BOB.aik, &[&first, &other]), Err(PinError::GoneBack), "another history");
+    let theirs = manifest(&MALLORY, 1, [0; 32], &[1]);
+    assert_eq!(meet(&MALLORY, &[&theirs]), Err(PinError::IdentityChanged));
+
+    // In pages: nothing is decided before the last one, also when the first was stored in between.
+    let page = Keys { more: true, ..keys(&BOB.aik, &[&first], &[]) };
+    let (person, _) = Person::first_after(&page, NOW, Some(&pin)).unwrap();
+    let mut person = Person::restore(person.chain().clone(), BTreeMap::new()).holding(Some(&pin));
+    assert_eq!(person.learn(&keys(&BOB.aik, &[], &[]), NOW), Err(PinError::GoneBack));
+    assert!(person.learn(&keys(&BOB.aik, &[&second], &[]), NOW).is_ok());
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use sealwire_protocol::Username;
 
 use super::seconds;
@@ -53,6 +53,76 @@ pub(crate) struct RecoveryCode {
     /// Write the code into this new file, which nobody else can read, instead of showing it and asking it back.
     #[arg(long, value_name = "FILE")]
     pub(crate) recovery_code_file: Option<PathBuf>,
+
+    /// How long to try to reach the server, in seconds.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Link {
+    /// What the other device shows this one as [default: sealwire-chat and the system].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) device_name: Option<String>,
+
+    /// How long to try to reach the server, in seconds; the code is good for ten minutes.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Devices {
+    #[command(subcommand)]
+    pub(crate) action: Option<DevicesAction>,
+
+    /// How long to try to reach the server, in seconds.
+    #[arg(long, global = true, value_name = "S", default_value = "10", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevicesAction {
+    /// Let a new device into the account: type `link` there, and enter here the code that it shows.
+    ///
+    /// With --json: device, deviceName, key (the id of its signing key).
+    Link(DevicesLink),
+    /// Remove devices from the account. They are cut off at once, and never return.
+    ///
+    /// With --json: device, removed.
+    Remove(DevicesRemove),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevicesLink {
+    /// The code that the new device shows; asked for, or read from standard input, if it is not given.
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
+
+    /// Give it the account's identity key, so that it can link and remove devices itself.
+    #[arg(long)]
+    pub(crate) with_identity: bool,
+
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevicesRemove {
+    /// Which, as `devices` lists them; the beginning of an id is enough where no other has the same.
+    #[arg(value_name = "ID", required = true)]
+    pub(crate) ids: Vec<String>,
+
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteAccount {
+    /// Do not ask for the name to be typed.
+    #[arg(long)]
+    pub(crate) yes: bool,
 
     /// How long to try to reach the server, in seconds.
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]

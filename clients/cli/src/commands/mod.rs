@@ -3,8 +3,10 @@
 pub(crate) mod archive;
 pub(crate) mod bot;
 pub(crate) mod contacts;
+pub(crate) mod devices;
 pub(crate) mod doctor;
 pub(crate) mod history;
+pub(crate) mod link;
 pub(crate) mod listen;
 pub(crate) mod passphrase;
 pub(crate) mod recover;

@@ -2,14 +2,18 @@
 //! begun again: what is told to a server is stored first, and an answer that was lost is asked for again.
 //!
 //! * [`register`] a new name; [`recovery_code`] what an account comes back with
+//! * [`link`] a new device, and [`approve`] the one that lets it in; [`devices`] which there are, and how they go
 //! * [`recover`] an account whose devices are all lost
 //! * `arrival` what a device does that was let into an account; `visit` a connection for as long as one flow takes
 //!
 //! None of them acknowledges a message: what comes meanwhile stays with the server, for the client that logs in next.
 
+pub mod approve;
 mod arrival;
+pub mod devices;
 mod error;
 mod keep;
+pub mod link;
 mod own;
 pub mod recover;
 pub mod recovery_code;
@@ -43,6 +47,8 @@ pub enum Progress {
     Connecting,
     /// The server is being asked.
     Asking,
+    /// The person is to do something on another device.
+    Waiting,
 }
 
 fn refuse_second_account(profile: &Profile) -> Result<(), Error> {

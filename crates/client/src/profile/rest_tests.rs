@@ -1,5 +1,6 @@
 //! What lies on the disk.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -11,9 +12,10 @@ use tempfile::tempdir;
 use zeroize::Zeroizing;
 
 use super::testing::open;
-use super::{Body, Content, DeviceKeys, Incoming, Profile, ProfileError, Received};
+use super::{Arrived, Body, Content, DeviceKeys, Incoming, Profile, ProfileError, Received};
 use crate::chain::Head;
 use crate::enrol::register::new_account;
+use crate::handover::{Pin, Settings};
 use crate::pins::Person;
 use crate::vault::Passphrase;
 
@@ -279,4 +281,33 @@ fn a_linked_device_may_be_given_the_identity_key_later() {
     assert!(profile.keys().unwrap().aik.is_some());
     profile.forget_keys().unwrap();
     assert_eq!(profile.device().unwrap(), None);
+}
+
+#[test]
+fn what_a_device_was_handed_is_kept_and_handed_on() {
+    let home = tempdir().unwrap();
+    let keys = DeviceKeys { aik: None, ..keys() };
+    let mut profile = open(home.path()).unwrap();
+    profile.store_keys(&device(1), &keys, 5).unwrap();
+    let own = Person::first(&shown("alice", device(1), &self::keys()), 5).unwrap().0;
+    let new = new_account(&name("alice"), &device(1), &self::keys(), 5);
+    profile.prepare("wss://chat.example.org", &new).unwrap();
+    let pin = Pin { aik: Blob(vec![1]), version: 3, hash: Array([4; 32]), verified: true };
+    let pins = BTreeMap::from([(name("bob"), pin.clone()), (name("carol"), Pin { verified: false, ..pin.clone() })]);
+    let settings =
+        Settings { blocked: [name("dave")].into(), muted: [name("bob")].into(), accepted: [name("bob")].into() };
+    let before = profile.handed_digest().unwrap();
+    profile.arrived(&Arrived { own: &own, pins: &pins, settings: &settings, identity: None }, 5).unwrap();
+    drop(profile);
+
+    let mut profile = open(home.path()).unwrap();
+    assert_eq!(profile.account().unwrap().username, name("alice"));
+    assert_eq!(profile.pin(&name("bob")).unwrap(), Some(pin));
+    assert_eq!((profile.pins().unwrap(), profile.decisions().unwrap()), (pins, settings));
+    assert!(profile.contact(&name("bob")).unwrap().verified);
+    let digest = profile.handed_digest().unwrap();
+    assert_ne!(before, digest);
+    assert_eq!(profile.handed_digest().unwrap(), digest);
+    profile.set_muted(&name("carol"), true).unwrap();
+    assert_ne!(profile.handed_digest().unwrap(), digest, "a decision makes the backup old");
 }
