@@ -20,7 +20,7 @@ pub use sealwire_core::{
     backoff, chain, characters, clock, conversation, devices, display, handover, handshake, lookups, outbox, pace, pins,
 };
 
-use sealwire_core::{convert, mending, presence, requests, rotation, transient};
+use sealwire_core::convert;
 
 pub use client::{Alarm, Client, Event, Events, Message, Sent};
 pub use enrol::register;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sealwire_protocol::frames::Status;
 use sealwire_protocol::ids::{DeviceId, MessageId, Username};
 
 /// How far a message has come, or that it came from elsewhere.
@@ -38,6 +39,26 @@ impl EntryState {
     pub fn from_name(name: &str) -> Option<Self> {
         let all = [Self::Received, Self::Waiting, Self::Queued, Self::Delivered, Self::Expired, Self::Failed];
         all.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether a status says less than is known: what has been delivered has not expired, whatever became of its copies for
+    /// other devices, and `queued` is what a server says first.
+    pub fn goes_back(self, status: Status) -> bool {
+        match self {
+            Self::Delivered => status != Status::Delivered,
+            Self::Expired => status == Status::Queued,
+            _ => false,
+        }
+    }
+
+    /// What a status makes of a message's state, if anything. What was given up stays so.
+    pub fn after(self, status: Status) -> Option<Self> {
+        match (self, status) {
+            (Self::Failed | Self::Delivered, _) => None,
+            (_, Status::Queued) => Some(Self::Queued),
+            (_, Status::Delivered) => Some(Self::Delivered),
+            (_, Status::Expired) => Some(Self::Expired),
+        }
     }
 }
 

@@ -1,20 +1,12 @@
 //! A client that stays logged in: it reconnects by itself, sends what is in the outbox, and takes in what arrives.
 //!
-//! * `driver` the thread that owns the connection; `core` what it decides, with `sending`, `receiving`, `keys`, `mending` and `rotating`
-//! * here: the handle, and what is heard from it
+//! * `driver` the thread that owns the connection; `shell` who waits for what, and the threads that compute; `disk` the profile
+//! * what it decides is [`sealwire_core::Core`]'s; here: the handle
 
-mod core;
-mod decisions;
+mod disk;
 mod driver;
-mod events;
-mod keys;
-mod making;
-mod mending;
 mod parallel;
-mod receiving;
-mod rotating;
-mod sending;
-mod transient;
+mod shell;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,22 +23,14 @@ use crate::error::{Error, MAX_TEXT};
 use crate::profile::{Account, Profile};
 use crate::server::Server;
 
-pub use events::{Alarm, Event, Message};
+use sealwire_core::engine::Progress;
+
+pub use sealwire_core::engine::{Alarm, Event, Message};
 
 /// Commands that may wait for the driver; whoever sends more waits.
 const COMMANDS: usize = 256;
 /// Events that may wait for their reader; beyond these, nothing more is read from the server.
 const EVENTS: usize = 256;
-
-/// How far a message has come.
-#[derive(Debug, Clone)]
-pub(crate) enum Progress {
-    Waiting,
-    /// The server asked to wait, for this reason.
-    Held(ErrorCode),
-    Reached(Status),
-    Failed(Error),
-}
 
 /// Whether the client is logged in.
 #[derive(Debug, Clone)]
@@ -107,11 +91,11 @@ impl Client {
     /// [`Error::Profile`] when nobody is registered with it, or it cannot be read.
     pub fn start(profile: Profile, server: Server) -> Result<(Self, Events), Error> {
         let account = Arc::new(profile.account()?);
-        let core = core::Core::new(profile, server)?;
+        let shell = shell::Shell::new(disk::Disk::new(profile)?, server.origin())?;
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let (events_out, events) = mpsc::channel(EVENTS);
         let (state_out, state) = watch::channel(State::Connecting);
-        driver::start(core, commands_in, events_out, state_out)?;
+        driver::start(shell, server, commands_in, events_out, state_out)?;
         Ok((Self { commands, state, account }, Events { events }))
     }
 
@@ -186,7 +170,7 @@ impl Client {
     /// # Errors
     /// [`Error::Stopped`].
     pub async fn shown(&self, message: &Message) -> Result<(), Error> {
-        self.tell(Command::Shown(message.position)).await
+        self.tell(Command::Shown(message.position())).await
     }
 
     /// Runs `f` on the thread that owns the profile, and gives what it gives: for what a person reads and decides. Nothing

@@ -12,7 +12,7 @@ use sealwire_protocol::frames::{Rendezvous, RendezvousPut, Request, ServerFrame}
 use sealwire_protocol::ids::{DeviceId, Kid};
 use sealwire_protocol::spki::Spki;
 
-use super::error::EnrolError;
+use super::EnrolError;
 use super::link::take;
 use super::own;
 use super::visit::{Visit, patiently, wrong_answer};

@@ -14,8 +14,8 @@ use sealwire_protocol::signed::{Purpose, WrapCert};
 use sealwire_protocol::spki::Spki;
 use serde::{Deserialize, Serialize};
 
+use super::EnrolError;
 use super::Progress;
-use super::error::EnrolError;
 use super::own;
 use super::recovery_code::{self, Kept};
 use super::visit::{Answer, Visit, Who, patiently, wrong_answer};

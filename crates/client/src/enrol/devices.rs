@@ -9,7 +9,7 @@ use sealwire_protocol::ErrorCode;
 use sealwire_protocol::frames::{Devices, Request, ServerFrame};
 use sealwire_protocol::ids::DeviceId;
 
-use super::error::EnrolError;
+use super::EnrolError;
 use super::own;
 use super::visit::{Visit, patiently, wrong_answer};
 use crate::convert::manifest_to_frame;

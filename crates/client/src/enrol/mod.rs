@@ -11,7 +11,6 @@
 pub mod approve;
 mod arrival;
 pub mod devices;
-mod error;
 mod keep;
 pub mod link;
 mod own;
@@ -31,8 +30,8 @@ use crate::profile::{DeviceKeys, Profile, ProfileError};
 use crate::time::wall_clock;
 
 pub use arrival::pending;
-pub use error::EnrolError;
 pub use keep::{keep_backup, renew_backup};
+pub use sealwire_core::enrolment::EnrolError;
 
 /// How far a flow has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

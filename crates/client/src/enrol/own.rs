@@ -10,7 +10,7 @@ use sealwire_protocol::ErrorCode;
 use sealwire_protocol::frames::{Devices, KeyQuery, Keys, ManifestFrame, Request, ServerFrame};
 use sealwire_protocol::ids::Username;
 
-use super::error::EnrolError;
+use super::EnrolError;
 use super::visit::{Visit, Who, wrong_answer};
 use crate::convert::{manifest_from_frame, manifest_to_frame};
 use crate::devices::{Change, DevicesError, next_manifest};

@@ -12,8 +12,8 @@ use sealwire_protocol::frames::{
 use sealwire_protocol::ids::Username;
 use sealwire_protocol::signed::ManifestDevice;
 
+use super::EnrolError;
 use super::arrival::{Arrival, Recovery, arrive};
-use super::error::EnrolError;
 use super::recovery_code::Kept;
 use super::visit::{Visit, patiently, wrong_answer};
 use super::{Progress, arriving_keys, pending, refuse_second_account};

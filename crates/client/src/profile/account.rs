@@ -8,7 +8,7 @@ use sealwire_protocol::frames::{ManifestFrame, WrapFrame};
 use sealwire_protocol::ids::{DeviceId, Kid, Username};
 use zeroize::Zeroizing;
 
-use super::{Profile, ProfileError, damaged, json};
+use super::{Account, Profile, ProfileError, damaged, json};
 use crate::vault::Vault;
 
 /// The private keys of a device.
@@ -22,17 +22,6 @@ pub struct DeviceKeys {
     pub dwk: WrapKey,
 }
 
-/// A registered account.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Account {
-    /// Its name.
-    pub username: Username,
-    /// This device.
-    pub device: DeviceId,
-    /// The server's address.
-    pub server: String,
-}
-
 /// A registration or link that has been prepared: sent as it is until the server has answered, so that an answer that was
 /// lost costs neither the name nor the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +32,6 @@ pub struct NewAccount {
     pub manifest: ManifestFrame,
     /// The first wrap certificate.
     pub wrap: WrapFrame,
-}
-
-impl fmt::Debug for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Account({}, {})", self.username, self.device)
-    }
 }
 
 impl Profile {

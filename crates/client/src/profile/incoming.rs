@@ -3,77 +3,14 @@
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use sealwire_protocol::frames::Delivered;
 use sealwire_protocol::ids::{DeviceId, MessageId, Username};
-use zeroize::Zeroizing;
 
 use super::account::device_id;
 use super::contacts::{decide, heard_of};
 use super::history::{message_row, resort};
 use super::outgoing::message_id;
-use super::{Profile, ProfileError, damaged, json};
+use super::{Body, Incoming, Profile, ProfileError, Received, Taken, damaged, json};
 use crate::chain::{Link, Neighbours};
 use crate::vault::Vault;
-
-/// A message that was opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    /// Who sent it.
-    pub from: Username,
-    /// From which device.
-    pub from_device: DeviceId,
-    /// The conversation: to whom it was sent.
-    pub to: Username,
-    /// Its place in the chain of that device in that conversation.
-    pub link: Link,
-    /// When it was sealed, in milliseconds since 1970.
-    pub timestamp: u64,
-    /// Whether it is content for a person, not control between clients.
-    pub is_content: bool,
-    /// What it says. Not shown by `Debug`.
-    pub body: Body,
-    /// Whether the sending device has been removed since.
-    pub from_removed_device: bool,
-}
-
-/// The content of a message; `Debug` shows its length.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Body(pub Zeroizing<Vec<u8>>);
-
-impl std::fmt::Debug for Body {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Body({} bytes)", self.0.len())
-    }
-}
-
-/// What becomes of a delivered envelope.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Incoming {
-    /// It was opened: message, replay mark and counter are stored.
-    Opened(Box<Received>),
-    /// It does not open, for good: stored as failed, without a replay mark.
-    Failed {
-        /// Whose it claims to be.
-        from: Username,
-        /// From which device, as claimed.
-        from_device: DeviceId,
-        /// Its id.
-        message_id: MessageId,
-        /// Its time, in milliseconds since 1970.
-        timestamp: u64,
-        /// What did not hold.
-        reason: String,
-    },
-    /// Its sender or its time cannot be decided on yet: stored as it came.
-    Deferred(Box<Delivered>),
-}
-
-/// A message that was stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Taken {
-    /// Names it in this profile.
-    pub position: i64,
-    /// Its sender is blocked: what it says was not kept, and nothing of it is for the person.
-    pub silenced: bool,
-}
 
 impl Profile {
     /// Stores what was delivered, all in one transaction, in order; `done` are envelopes that had been deferred and

@@ -28,12 +28,10 @@ use rusqlite::Connection;
 
 use crate::vault::{KeyFile, Keyring, LockedBy, ProfileKey, Unlock, Vault};
 
-pub use account::{Account, DeviceKeys, NewAccount};
+pub use account::{DeviceKeys, NewAccount};
 pub use archive::Imported;
 pub use handed::Arrived;
-pub use incoming::{Body, Incoming, Received, Taken};
-pub use outgoing::{Content, Outgoing};
-pub(crate) use settings::SHARES_PRESENCE;
+pub use sealwire_core::storage::{Account, Body, Content, Incoming, Outgoing, Received, Taken};
 pub use wrap_keys::StoredWrapKey;
 
 /// What is wrong with a profile.

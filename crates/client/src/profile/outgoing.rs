@@ -6,46 +6,10 @@ use sealwire_protocol::ids::{MessageId, Username};
 
 use super::contacts::decide;
 use super::history::{message_row, resort};
-use super::{Account, Profile, ProfileError, damaged};
+use super::{Account, Content, Outgoing, Profile, ProfileError, damaged};
 use crate::chain::{Head, Link};
 use crate::conversation::EntryState;
 use crate::vault::Vault;
-
-/// What is said in a message, before it is sealed.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Content {
-    /// JSON for the other side's person.
-    Content(Vec<u8>),
-    /// Nothing, in the place of a message that was given up.
-    EmptyControl,
-}
-
-/// A message in the outbox.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    /// To whom, which names the conversation.
-    pub to: Username,
-    /// Its place in the chain.
-    pub link: Link,
-    /// What it says.
-    pub content: Content,
-    /// The frame to send, once sealed; the same bytes until the first status.
-    pub frame: Option<String>,
-}
-
-impl Content {
-    /// What the payload's body is.
-    pub fn body(&self) -> &[u8] {
-        match self {
-            Self::Content(body) => body,
-            Self::EmptyControl => &[],
-        }
-    }
-
-    fn is_content(&self) -> bool {
-        matches!(self, Self::Content(_))
-    }
-}
 
 /// `counter`s fit: a device would have to send for longer than there were people.
 fn integer(counter: u64) -> i64 {
@@ -158,12 +122,12 @@ impl Profile {
             // A server can name what was never sent.
             let Some((position, state)) = of else { continue };
             let was = EntryState::from_name(&state);
-            if was.is_some_and(|was| goes_back(was, status)) {
+            if was.is_some_and(|was| was.goes_back(status)) {
                 continue;
             }
             settled.push(*id);
             transaction.execute("DELETE FROM outbox WHERE message_id = ?1", [key])?;
-            if let Some(becomes) = was.and_then(|was| after(was, status)) {
+            if let Some(becomes) = was.and_then(|was| was.after(status)) {
                 let sql = "UPDATE messages SET state = ?2 WHERE position = ?1";
                 transaction.execute(sql, params![position, becomes.name()])?;
             }
@@ -214,25 +178,6 @@ impl Profile {
             transaction.commit()?;
         }
         Ok(())
-    }
-}
-
-/// Whether a status says less than is known. A message in such a state has left the outbox before.
-fn goes_back(was: EntryState, status: Status) -> bool {
-    match was {
-        EntryState::Delivered => status != Status::Delivered,
-        EntryState::Expired => status == Status::Queued,
-        _ => false,
-    }
-}
-
-/// What a status makes of a message's state, if anything.
-fn after(was: EntryState, status: Status) -> Option<EntryState> {
-    match (was, status) {
-        (EntryState::Failed | EntryState::Delivered, _) => None,
-        (_, Status::Queued) => Some(EntryState::Queued),
-        (_, Status::Delivered) => Some(EntryState::Delivered),
-        (_, Status::Expired) => Some(EntryState::Expired),
     }
 }
 

@@ -1,13 +1,11 @@
 //! Small values by name. The names can be read in the file, the values cannot.
 
 use rusqlite::{OptionalExtension, params};
+use sealwire_core::engine::SHARES_PRESENCE;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Profile, ProfileError, damaged, json};
-
-/// Where it stands whether others may see when this account is online.
-pub(crate) const SHARES_PRESENCE: &str = "presence.share";
 
 impl Profile {
     /// Whether others may see when this account is online, as it was decided on this device.

@@ -8,17 +8,17 @@ use sealwire_protocol::ErrorCode;
 use sealwire_protocol::frames::{ClientFrame, ErrorFrame, KeyQuery, Keys, Request};
 use sealwire_protocol::ids::{DeviceId, Username};
 
-use super::core::Core;
-use super::{Alarm, Event};
+use super::{Alarm, Answer, Core, Event, Ticket};
 use crate::error::Error;
 use crate::handover::Pin;
 use crate::pins::{Learned, Person, PinError};
+use crate::storage::{Incoming, Storage};
 
-impl Core {
+impl<S: Storage> Core<S> {
     /// Whether something is believed of a name; reads it from the profile where it is stored.
     pub(super) fn load_person(&mut self, name: &Username) -> Result<bool, Error> {
         if !self.people.contains_key(name)
-            && let Some(person) = self.profile.person(name)?
+            && let Some(person) = self.storage.person(name)?
         {
             self.people.insert(name.clone(), person);
         }
@@ -36,7 +36,7 @@ impl Core {
             });
             let query = KeyQuery { username: Cow::Borrowed(name.as_str()), since_version };
             let frame = ClientFrame { id: Some(Cow::Owned(id)), ack: None, request: Request::Keys(query) };
-            self.out.push_back(frame.to_json());
+            self.say(frame.to_json());
         }
         Ok(())
     }
@@ -49,13 +49,13 @@ impl Core {
         self.load_person(&name)?;
         let before = self.people.get(&name).map(device_ids);
         // Another device of one's own may have known the name.
-        let pin = self.profile.pin(&name)?;
+        let pin = self.storage.pin(&name)?;
         match self.learn(&name, keys, pin.as_ref()) {
             Ok(learned) => {
-                self.profile.store_person(&self.people[&name])?;
+                self.storage.store_person(&self.people[&name])?;
                 self.ask_from_start.remove(&name);
                 if self.refused_keys.remove(&name) == Some(PinError::IdentityChanged) {
-                    self.profile.forget_changed_key(&name)?;
+                    self.storage.forget_changed_key(&name)?;
                 }
                 self.compare_devices(&name, before);
                 if name == self.account.username && self.mend_after(&learned)? {
@@ -163,12 +163,12 @@ impl Core {
             self.beliefs.retain(|(_, of, _)| of != name);
             let (these, others) = std::mem::take(&mut self.safety).into_iter().partition(|(of, _)| of == name);
             self.safety = others;
-            let these: Vec<_> = these;
-            // Whoever asked may have gone.
-            these.into_iter().for_each(|(_, reply)| drop(reply.send(Err(error.clone()))));
+            let these: Vec<(Username, Ticket)> = these;
+            these.into_iter().for_each(|(_, ticket)| self.answer(ticket, Err(error.clone())));
         }
         self.decide_beliefs(name);
-        self.retry_deferred(name)
+        self.retry_deferred(name);
+        Ok(())
     }
 
     fn decide_beliefs(&mut self, name: &Username) {
@@ -201,9 +201,9 @@ impl Core {
         if !self.lookups.is_fresh(&me) {
             return;
         }
-        for (name, reply) in std::mem::take(&mut self.safety) {
+        for (name, ticket) in std::mem::take(&mut self.safety) {
             if !self.lookups.is_fresh(&name) {
-                self.safety.push((name, reply));
+                self.safety.push((name, ticket));
                 continue;
             }
             let number = match self.refused_keys.get(&name) {
@@ -213,8 +213,7 @@ impl Core {
                     Ok(SafetyNumber::of((&me, aik(&me)), (&name, aik(&name))))
                 }
             };
-            // Whoever asked may have gone.
-            drop(reply.send(number));
+            self.answer(ticket, number.map(Answer::Safety));
         }
     }
 
@@ -224,8 +223,8 @@ impl Core {
     }
 
     /// Tells of an envelope that will never open.
-    pub(super) fn tell_unreadable(&mut self, failed: &crate::profile::Incoming) {
-        if let crate::profile::Incoming::Failed { from, message_id, reason, .. } = failed {
+    pub(super) fn tell_unreadable(&mut self, failed: &Incoming) {
+        if let Incoming::Failed { from, message_id, reason, .. } = failed {
             let (from, message_id, reason) = (from.clone(), *message_id, reason.clone());
             self.tell(Event::Unreadable { from, message_id, reason });
         }

@@ -1,34 +1,53 @@
-//! From the wire to the profile, and in order to the person (protocol section 4, steps 1 to 12).
+//! From the wire to the storage, and in order to the person (protocol section 4, steps 1 to 12).
 
 use std::collections::HashSet;
 
-use getrandom::SysRng;
-use rand_core::UnwrapErr;
 use sealwire_e2ee::manifest::SenderKey;
-use sealwire_e2ee::open::MAX_AHEAD;
-use sealwire_e2ee::{ContentType, KeyHolder, Lane, NoSenderKey, OpenError, Opened, Receiver, WrapKey, open};
+use sealwire_e2ee::open::{Checked, MAX_AHEAD, check};
+use sealwire_e2ee::provider::{RsaFailure, RsaOutcome};
+use sealwire_e2ee::{ContentType, Lane, NoSenderKey, OpenError, Opened, Receiver};
 use sealwire_protocol::frames::{ClientFrame, Delivered, Request};
 use sealwire_protocol::ids::{DeviceId, Kid, MessageId, Username};
 
-use super::core::Core;
-use super::{Alarm, Event, Message, parallel};
+use super::{Alarm, Core, Event, Message, Outcomes, Work};
 use crate::chain::{self, Link};
 use crate::conversation::{Contact, Standing, text_of};
 use crate::convert::envelope;
 use crate::display::{Display, Shown};
 use crate::error::Error;
-use crate::profile::{Account, Body, Incoming, Received};
+use crate::storage::{Account, Body, Incoming, Received, Storage};
 
+/// How many envelopes are opened, stored and acknowledged together.
+const OPEN_AT_ONCE: usize = 32;
 /// However far ahead an envelope is dated, its time is looked at again after so long, in milliseconds.
 const LOOK_AGAIN: u64 = 24 * 60 * 60 * 1_000;
 
-/// An envelope with what the checks need to know, so that they can run anywhere.
+/// What the checks need to know of one envelope.
 pub(super) struct Desk<'a> {
     pub(super) account: &'a Account,
-    pub(super) keys: &'a [WrapKey],
-    pub(super) frame: Delivered,
+    pub(super) keys: &'a HashSet<Kid>,
     pub(super) seen: bool,
     pub(super) sender: Result<SenderKey, NoSenderKey>,
+}
+
+/// Envelopes whose content keys are being unwrapped.
+#[derive(Debug)]
+pub(super) struct Opening {
+    /// In order; what did not pass the first six steps needs no key.
+    envelopes: Vec<(Delivered, Result<Checked, OpenError>)>,
+    /// Envelopes that had been deferred and are decided on now.
+    done: Vec<i64>,
+    /// What to acknowledge once all is stored: the connection and the last `seq` that came on it.
+    ack: Option<(u64, u64)>,
+}
+
+/// A signal whose content key is being unwrapped.
+#[derive(Debug)]
+pub(super) struct Passing {
+    pub(super) from: Username,
+    pub(super) from_device: DeviceId,
+    pub(super) message_id: MessageId,
+    pub(super) checked: Checked,
 }
 
 impl Receiver for Desk<'_> {
@@ -41,7 +60,7 @@ impl Receiver for Desk<'_> {
     }
 
     fn holds(&self, kid: &Kid) -> bool {
-        self.wrap_key(kid).is_some()
+        self.keys.contains(kid)
     }
 
     fn sender_key(&self, _from: &Username, _device: &DeviceId, _timestamp: u64) -> Result<SenderKey, NoSenderKey> {
@@ -53,29 +72,104 @@ impl Receiver for Desk<'_> {
     }
 }
 
-impl KeyHolder for Desk<'_> {
-    fn wrap_key(&self, kid: &Kid) -> Option<&WrapKey> {
-        self.keys.iter().find(|key| key.kid() == kid)
-    }
-}
-
-impl Core {
-    /// Opens and stores what was delivered, in one transaction, then acknowledges it.
-    pub(super) fn take_inbox(&mut self) -> Result<(), Error> {
-        let frames = std::mem::take(&mut self.inbox);
-        let Some(seq) = frames.iter().map(|frame| frame.seq).max() else { return Ok(()) };
-        self.take_in(frames, &[], |_| false)?;
-        self.out.push_back(ClientFrame::from(Request::Ack(seq)).to_json());
+impl<S: Storage> Core<S> {
+    /// `seq` counts the messages of a connection from 1: an acknowledgement must not cover one that never came.
+    pub(super) fn message(&mut self, message: Delivered) -> Result<(), Error> {
+        let Some(line) = &mut self.line else { return Ok(()) };
+        if message.seq != line.next_seq {
+            return Err(Error::Connect("the server skipped a message".to_owned()));
+        }
+        line.next_seq += 1;
+        self.inbox_bytes += message.encrypted_message.0.len();
+        self.inbox.push_back((self.lines, message));
         Ok(())
     }
 
-    /// The keys of a name are as fresh as can be: decides on what waited for them.
-    pub(super) fn retry_deferred(&mut self, name: &Username) -> Result<(), Error> {
-        let (these, others) =
-            std::mem::take(&mut self.deferred).into_iter().partition(|(_, frame)| frame.from == *name);
-        self.deferred = others;
-        let (positions, frames): (Vec<_>, Vec<_>) = Vec::<(i64, Delivered)>::into_iter(these).unzip();
-        self.take_in(frames, &positions, |from| from == name)
+    /// The keys of a name are as fresh as can be: what waited for them is decided on.
+    pub(super) fn retry_deferred(&mut self, name: &Username) {
+        let waits = self.deferred.iter().any(|(_, frame)| frame.from == *name);
+        if waits && !self.to_retry.contains(name) {
+            self.to_retry.push_back(name.clone());
+        }
+    }
+
+    /// Begins to open what waits, unless that is under way: first what had been deferred, then what was delivered.
+    pub(super) fn open_next(&mut self) -> Result<(), Error> {
+        while !self.opening {
+            if let Some(name) = self.to_retry.pop_front() {
+                let of = |(_, frame): &(i64, Delivered)| frame.from == name;
+                let (these, others) = std::mem::take(&mut self.deferred).into_iter().partition(of);
+                self.deferred = others;
+                let (done, frames) = Vec::<(i64, Delivered)>::into_iter(these).unzip();
+                self.begin(frames, done, None, true)?;
+            } else if !self.inbox.is_empty() {
+                let (lines, frames): (Vec<_>, Vec<_>) = self.inbox.drain(..self.inbox.len().min(OPEN_AT_ONCE)).unzip();
+                self.inbox_bytes -= frames.iter().map(|frame| frame.encrypted_message.0.len()).sum::<usize>();
+                let of_this_line = |(line, _): &(u64, &Delivered)| *line == self.lines;
+                let seq = lines.into_iter().zip(&frames).filter(of_this_line).map(|(_, frame)| frame.seq).max();
+                self.begin(frames, Vec::new(), seq.map(|seq| (self.lines, seq)), false)?;
+            } else {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps 1 to 6, and the jobs of step 7. `looked_up`: the keys of their sender are as fresh as can be.
+    fn begin(
+        &mut self,
+        frames: Vec<Delivered>,
+        done: Vec<i64>,
+        ack: Option<(u64, u64)>,
+        looked_up: bool,
+    ) -> Result<(), Error> {
+        let time = self.time();
+        let mut envelopes = Vec::with_capacity(frames.len());
+        for frame in frames {
+            self.load_person(&frame.from)?;
+            let seen = self.storage.has_seen(&frame.from, &frame.from_device, &frame.message_id)?;
+            let sender = self.sender(&frame, looked_up);
+            let desk = Desk { account: &self.account, keys: &self.wrap_kids, seen, sender };
+            let checked = check(&desk, Lane::Message, time, &envelope(&frame));
+            envelopes.push((frame, checked));
+        }
+        let jobs: Vec<_> = envelopes.iter().filter_map(|(_, checked)| Some(checked.as_ref().ok()?.job())).collect();
+        let opening = Opening { envelopes, done, ack };
+        if jobs.is_empty() {
+            return self.opened(opening, Vec::new());
+        }
+        self.opening = true;
+        self.run(Work::Open(opening), jobs);
+        Ok(())
+    }
+
+    /// Steps 7 to 12.
+    pub(super) fn opened(&mut self, opening: Opening, outcomes: Outcomes) -> Result<(), Error> {
+        self.opening = false;
+        let Opening { envelopes, done, ack } = opening;
+        if let Some(failure) = outcomes.iter().find_map(|outcome| outcome.as_ref().err())
+            && *failure == RsaFailure::Unavailable
+        {
+            // Nothing is known of them: those that were deferred still are, the others will come again.
+            self.deferred = self.storage.deferred()?;
+            return Err(Error::Connect(failure.to_string()));
+        }
+        let mut outcomes = outcomes.into_iter();
+        let (mut frames, mut opened) = (Vec::new(), Vec::new());
+        for (frame, checked) in envelopes {
+            opened.push(checked.and_then(|checked| match outcomes.next() {
+                Some(Ok(RsaOutcome::ContentKey(key))) => checked.finish(key),
+                _ => checked.finish(None),
+            }));
+            frames.push(frame);
+        }
+        self.store(frames, opened, &done)?;
+        if let Some((line, seq)) = ack
+            && line == self.lines
+        {
+            self.say(ClientFrame::from(Request::Ack(seq)).to_json());
+        }
+        Ok(())
     }
 
     /// Envelopes that were dated ahead, and are no more, are decided on like all others: by keys that are fresh.
@@ -93,34 +187,6 @@ impl Core {
         let time = self.time();
         let first = self.deferred.iter().filter_map(|(_, frame)| ahead(frame.timestamp, time)).min()?;
         Some(self.now.ticks.saturating_add(first.min(LOOK_AGAIN)))
-    }
-
-    fn take_in(
-        &mut self,
-        frames: Vec<Delivered>,
-        done: &[i64],
-        looked_up: impl Fn(&Username) -> bool,
-    ) -> Result<(), Error> {
-        if frames.is_empty() {
-            return Ok(());
-        }
-        let time = self.time();
-        let mut desks = Vec::with_capacity(frames.len());
-        for frame in frames {
-            let looked_up = looked_up(&frame.from);
-            self.load_person(&frame.from)?;
-            let seen = self.profile.has_seen(&frame.from, &frame.from_device, &frame.message_id)?;
-            let sender = self.sender(&frame, looked_up);
-            desks.push((frame, seen, sender));
-        }
-        let (account, keys) = (&self.account, &self.wrap_keys);
-        let desks: Vec<_> =
-            desks.into_iter().map(|(frame, seen, sender)| Desk { account, keys, frame, seen, sender }).collect();
-        let outcomes = parallel::map(&desks, |desk| {
-            open(&mut UnwrapErr(SysRng), desk, Lane::Message, time, &envelope(&desk.frame))
-        });
-        let frames: Vec<_> = desks.into_iter().map(|desk| desk.frame).collect();
-        self.store(frames, outcomes, done)
     }
 
     /// Step 3. Behind an envelope that waits, all later ones of the same name wait, so that their order holds.
@@ -164,7 +230,7 @@ impl Core {
                 Err(error) => incoming.push(failed(&frame, &error.to_string())),
             }
         }
-        let taken = self.profile.take_in(&incoming, done)?;
+        let taken = self.storage.take_in(&incoming, done)?;
         let deferred = incoming.iter().any(|one| matches!(one, Incoming::Deferred(_)));
         let mut taken = taken.into_iter();
         let mut silenced = HashSet::new();
@@ -180,7 +246,7 @@ impl Core {
                     received.is_content &= !taken.silenced;
                     self.display(taken.position, *received)?;
                 }
-                Incoming::Failed { ref from, .. } if self.profile.contact(from)?.blocked => {}
+                Incoming::Failed { ref from, .. } if self.storage.contact(from)?.blocked => {}
                 Incoming::Failed { .. } => self.tell_unreadable(&one),
                 // What has been looked up and still waits, waits for its time.
                 Incoming::Deferred(frame) if done.is_empty() => self.lookups.want(&frame.from),
@@ -188,7 +254,7 @@ impl Core {
             }
         }
         if deferred {
-            self.deferred = self.profile.deferred()?;
+            self.deferred = self.storage.deferred()?;
         }
         for (from, to, self_manifest, peer_manifest) in beliefs {
             if silenced.contains(&from) {
@@ -202,7 +268,7 @@ impl Core {
 
     fn check_chain(&mut self, received: &Received) -> Result<(), Error> {
         let counter = received.link.counter;
-        let around = self.profile.neighbours(&received.from, &received.from_device, &received.to, counter)?;
+        let around = self.storage.neighbours(&received.from, &received.from_device, &received.to, counter)?;
         if let Some(fork) = chain::check(&received.link, &around) {
             self.alarm(Alarm::Fork { from: received.from.clone(), counter, fork });
         }
@@ -216,7 +282,7 @@ impl Core {
         }
         let key = (received.from.clone(), received.from_device, received.to.clone());
         if !self.displays.contains_key(&key) {
-            let next = self.profile.next_to_show(&key.0, &key.1, &key.2)?;
+            let next = self.storage.next_to_show(&key.0, &key.1, &key.2)?;
             self.displays.insert(key.clone(), Display::new(next));
         }
         let display = self.displays.get_mut(&key).expect("inserted where it was missing");
@@ -235,7 +301,7 @@ impl Core {
                 continue;
             }
             let own = *from == self.account.username;
-            let contact = Some(self.profile.contact(from)?).filter(|_| !own);
+            let contact = Some(self.storage.contact(from)?).filter(|_| !own);
             let blocked = contact.as_ref().is_some_and(|contact| contact.blocked);
             for shown in display.ready(self.now.ticks) {
                 match shown {
@@ -258,7 +324,7 @@ impl Core {
         }
         events.into_iter().for_each(|event| self.tell(event));
         if !control.is_empty() {
-            self.profile.mark_shown(&control)?;
+            self.storage.mark_shown(&control)?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! What the client does about its wrap keys when a server answers as it likes. The rules are tested where they are, in
-//! `sealwire_core::rotation`.
+//! [`crate::rotation`].
 
 use sealwire_protocol::frames::WrapFrame;
 
@@ -21,41 +21,34 @@ fn shows(world: &mut World, wrap: WrapFrame) {
 fn rotated() -> (World, WrapFrame) {
     let mut world = world(Keys::clone);
     world.settle();
-    world.core.now = Now { ticks: 1, wall: NOW + ROTATE_AFTER };
-    world.settle();
-    assert_eq!(world.core.key_to_make.take(), Some(2));
-    world.core.key_made(2, Some(next_key())).unwrap();
+    world.now = Now { ticks: 1, wall: NOW + ROTATE_AFTER };
     let sent = world.settle();
-    assert_eq!((&sent[0]["type"], &sent[0]["id"]), (&"rotate".into(), &"rotate-2".into()));
+    assert_eq!((world.made, &sent[0]["type"], &sent[0]["id"]), (1, &"rotate".into(), &"rotate-2".into()));
     let wrap = serde_json::from_value(sent[0]["wrap"].clone()).unwrap();
     (world, wrap)
 }
 
 fn answer(world: &mut World, id: &str) {
     let done = serde_json::from_value(serde_json::json!({ "type": "rotate", "id": id })).unwrap();
-    world.core.frame(done).unwrap();
+    world.core.take(done).unwrap();
 }
 
 fn kids(world: &World) -> Vec<bool> {
-    world.core.profile.wrap_keys().unwrap().iter().map(|stored| stored.accepted).collect()
+    world.core.storage.wrap_keys().unwrap().iter().map(|stored| stored.accepted).collect()
 }
 
 #[test]
 fn a_key_is_stored_before_the_server_hears_of_it_and_told_again_after_a_restart() {
     let (world, _) = rotated();
     assert_eq!(kids(&world), [true, false]);
-    let World { core, alice, bob, home } = world;
-    drop(core);
-    let profile = crate::profile::testing::open(home.path()).unwrap();
-    let mut core = Core::new(profile, "wss://chat.example.org".parse().unwrap()).unwrap();
-    core.now = Now { ticks: 1, wall: NOW + ROTATE_AFTER };
-    core.session(&session()).unwrap();
-    let mut world = World { core, alice, bob, home };
+    let mut world = world.restart();
+    world.now = Now { ticks: 1, wall: NOW + ROTATE_AFTER };
+    world.log_in();
     let sent = world.settle();
     assert_eq!(sent.iter().filter(|frame| frame["id"] == "rotate-2").count(), 1);
     answer(&mut world, "rotate-2");
     assert_eq!(kids(&world), [true, true]);
-    assert_eq!(world.core.wrap_keys.len(), 2);
+    assert_eq!(world.core.wrap_kids.len(), 2);
 }
 
 #[test]
@@ -70,14 +63,14 @@ fn an_answer_to_something_else_accepts_nothing() {
 #[test]
 fn a_refused_key_is_no_reason_for_another_and_messages_go_all_the_same() {
     let (mut world, _) = rotated();
-    world.core.now.wall = NOW + LIFE + 1;
+    world.now.wall = NOW + LIFE + 1;
     let _ = world.send();
     assert_eq!(world.settle(), Vec::<Value>::new(), "the certificate is over: a new key goes first");
     let refused = ErrorFrame { id: Some("rotate-2".to_owned()), ..ErrorFrame::new(ErrorCode::KeyInvalid, "no") };
-    world.core.frame(ServerFrame::Error(Box::new(refused))).unwrap();
+    world.core.take(ServerFrame::Error(Box::new(refused))).unwrap();
     let sent = world.settle();
     assert_eq!(sent.iter().map(|frame| frame["type"].as_str().unwrap()).collect::<Vec<_>>(), ["message"]);
-    assert_eq!(world.core.key_to_make, None);
+    assert_eq!(world.made, 1);
 }
 
 #[test]
@@ -91,7 +84,7 @@ fn a_server_that_was_restored_is_told_of_the_newest_key_again() {
     let sent = world.settle();
     assert_eq!(sent[0]["id"], "rotate-2");
     assert_eq!(kids(&world), [true, false]);
-    assert!(world.core.profile.wrap_keys().unwrap()[0].replaced_at.is_none());
+    assert!(world.core.storage.wrap_keys().unwrap()[0].replaced_at.is_none());
 }
 
 #[test]
@@ -101,16 +94,15 @@ fn a_certificate_for_this_device_that_it_has_not_signed_is_refused() {
     let mut forged = world.alice.devices[0].wrap.clone();
     forged.seq = u64::MAX - 1;
     shows(&mut world, forged);
-    world.core.pump().unwrap();
-    let frame: Value = serde_json::from_str(&world.core.out.pop_front().unwrap()).unwrap();
+    let frame = world.next_sent().unwrap();
     let answer = Keys { id: frame["id"].as_str().map(str::to_owned), ..world.alice.clone() };
-    let error = world.core.frame(ServerFrame::Keys(Box::new(answer))).unwrap_err();
+    let error = world.core.take(ServerFrame::Keys(Box::new(answer))).unwrap_err();
     assert!(matches!(error, Error::Untrusted { reason: PinError::Certificate(_), .. }), "{error}");
 }
 
 /// `queue`, as the server sends it.
 fn queue(world: &mut World) {
-    world.core.frame(serde_json::from_value(serde_json::json!({ "type": "queue", "empty": true })).unwrap()).unwrap();
+    world.core.take(serde_json::from_value(serde_json::json!({ "type": "queue", "empty": true })).unwrap()).unwrap();
 }
 
 #[test]
@@ -119,19 +111,19 @@ fn who_stays_connected_gives_the_connection_up_for_the_old_key() {
     answer(&mut world, "rotate-2");
     queue(&mut world);
     world.settle();
-    world.core.now = Now { ticks: 1 + HELD_AFTER, wall: NOW + ROTATE_AFTER + HELD_AFTER };
-    let error = world.core.pump().unwrap_err();
+    world.now = Now { ticks: 1 + HELD_AFTER, wall: NOW + ROTATE_AFTER + HELD_AFTER };
+    let error = world.core.pump(world.now, &mut rng()).unwrap_err();
     assert!(error.is_passing(), "{error}");
-    world.core.disconnected();
+    world.core.disconnected(world.now);
     world.alice.devices[0].wrap = newest;
-    world.core.session(&session()).unwrap();
+    world.log_in();
     world.settle();
-    assert_eq!(world.core.wrap_keys.len(), 2, "the mailbox is not empty yet");
+    assert_eq!(world.core.wrap_kids.len(), 2, "the mailbox is not empty yet");
     queue(&mut world);
     world.settle();
-    assert_eq!(world.core.wrap_keys.len(), 1);
+    assert_eq!(world.core.wrap_kids.len(), 1);
     assert_eq!(kids(&world), [true]);
-    assert_eq!(world.core.wrap_keys[0].kid(), next_key().kid());
+    assert!(world.core.wrap_kids.contains(next_key().kid()));
 }
 
 #[test]
@@ -139,16 +131,16 @@ fn an_old_key_is_held_while_an_envelope_waits_that_is_sealed_to_it() {
     let (mut world, newest) = rotated();
     answer(&mut world, "rotate-2");
     world.alice.devices[0].wrap = newest;
-    world.core.disconnected();
-    world.core.now = Now { ticks: 1 + HELD_AFTER, wall: NOW + ROTATE_AFTER + HELD_AFTER };
-    world.core.session(&session()).unwrap();
+    world.core.disconnected(world.now);
+    world.now = Now { ticks: 1 + HELD_AFTER, wall: NOW + ROTATE_AFTER + HELD_AFTER };
+    world.log_in();
     // Dated ahead: it is stored as it came, before `queue` counts.
     let later = NOW + ROTATE_AFTER + HELD_AFTER + sealwire_e2ee::open::MAX_AHEAD + 1_000;
-    world.core.frame(ServerFrame::Message(Box::new(envelope(later)))).unwrap();
+    world.core.take(ServerFrame::Message(Box::new(envelope(later)))).unwrap();
     queue(&mut world);
     world.settle();
-    assert_eq!((world.core.deferred.len(), world.core.wrap_keys.len()), (1, 2));
-    world.core.now = Now { ticks: 1_001 + HELD_AFTER, wall: NOW + ROTATE_AFTER + HELD_AFTER + 1_000 };
+    assert_eq!((world.core.deferred.len(), world.core.wrap_kids.len()), (1, 2));
+    world.now = Now { ticks: 1_001 + HELD_AFTER, wall: NOW + ROTATE_AFTER + HELD_AFTER + 1_000 };
     world.settle();
-    assert_eq!((world.core.deferred.len(), world.core.wrap_keys.len()), (0, 1));
+    assert_eq!((world.core.deferred.len(), world.core.wrap_kids.len()), (0, 1));
 }

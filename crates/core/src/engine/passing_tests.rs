@@ -7,22 +7,22 @@ use sealwire_protocol::frames::PresenceFrame;
 use sealwire_protocol::signed::sha256;
 use zeroize::Zeroizing;
 
-use super::super::super::Message;
 use super::*;
-use crate::transient::{SIGNAL_LIFE, TYPING, TYPING_EVERY};
+use crate::conversation::{Contact, Standing};
+use crate::passing::{SIGNAL_LIFE, TYPING, TYPING_EVERY};
 
 /// What bob seals for alice.
-fn from_bob(lane: Lane, n: u64, timestamp: u64, body: &[u8]) -> Box<Delivered> {
+pub(super) fn from_bob(lane: Lane, n: u64, timestamp: u64, body: &[u8]) -> Box<Delivered> {
     let hash = |who: &str, n, keys: &DeviceKeys| person(&shown(who, n, keys)).chain().newest_hash();
     let payload = Payload {
         content_type: ContentType::Content,
         counter: if lane == Lane::Message { 1 } else { 0 },
         previous: [0; 32],
-        self_manifest: hash("bob", 2, &bob_s_keys()),
-        peer_manifest: hash("alice", 1, &alice_s_keys()),
+        self_manifest: hash("bob", 2, &BOB),
+        peer_manifest: hash("alice", 1, &ALICE),
         body: Zeroizing::new(body.to_vec()),
     };
-    let target = Target { username: name("alice"), device: device(1), dwk: alice_s_keys().dwk.public().clone() };
+    let target = Target { username: name("alice"), device: device(1), dwk: ALICE.dwk.public().clone() };
     let (bob, alice) = (name("bob"), name("alice"));
     let draft = Draft {
         lane,
@@ -34,7 +34,7 @@ fn from_bob(lane: Lane, n: u64, timestamp: u64, body: &[u8]) -> Box<Delivered> {
         targets: &[target],
         payload: &payload,
     };
-    let sealed = seal(&mut rand_core::UnwrapErr(getrandom::SysRng), &bob_s_keys().dsk, &draft).unwrap();
+    let sealed = seal(&mut rng(), &BOB.dsk, &draft).unwrap();
     let recipient = &sealed.header.recipients[0];
     let recipient = DeliveredRecipient {
         u: recipient.username.clone(),
@@ -61,21 +61,16 @@ fn from_bob(lane: Lane, n: u64, timestamp: u64, body: &[u8]) -> Box<Delivered> {
 impl World {
     fn typing_told(&mut self, signal: Box<Delivered>) -> usize {
         self.core.events.clear();
-        self.core.frame(ServerFrame::Signal(signal)).unwrap();
+        self.core.take(ServerFrame::Signal(signal)).unwrap();
+        self.settle();
         self.core.events.iter().filter(|event| matches!(event, Event::Typing { from } if *from == name("bob"))).count()
-    }
-
-    fn command(&mut self, command: impl FnOnce(oneshot::Sender<Result<(), Error>>) -> Command) -> Result<(), Error> {
-        let (reply, mut answer) = oneshot::channel();
-        self.core.command(command(reply)).unwrap();
-        answer.try_recv().unwrap()
     }
 }
 
 /// Alice, who has keys of her own and of bob that are fresh, and has accepted him.
 fn settled() -> World {
     let mut world = world(Keys::clone);
-    world.core.profile.accept(&name("bob")).unwrap();
+    world.core.storage.decide(&name("bob"), |bob| bob.standing = Standing::Accepted);
     world.core.load_person(&name("bob")).unwrap();
     world.settle();
     world
@@ -89,7 +84,7 @@ fn one_hears_once_that_somebody_is_typing() {
     assert_eq!(world.typing_told(signal), 0);
     assert_eq!(world.typing_told(from_bob(Lane::Signal, 2, NOW, TYPING)), 1);
     assert_eq!(world.typing_told(from_bob(Lane::Signal, 3, NOW, br#"{"kind":"other"}"#)), 0);
-    assert!(world.core.profile.unshown().unwrap().is_empty());
+    assert!(world.core.storage.unshown().unwrap().is_empty());
 }
 
 #[test]
@@ -108,9 +103,9 @@ fn of_strangers_and_blocked_people_one_hears_no_typing() {
     stranger.settle();
     assert_eq!(stranger.typing_told(from_bob(Lane::Signal, 1, NOW, TYPING)), 0);
     let mut world = settled();
-    world.command(|reply| Command::Block { name: name("bob"), blocked: true, reply }).unwrap();
+    world.answered(Command::Block { name: name("bob"), blocked: true }).unwrap();
     assert_eq!(world.typing_told(from_bob(Lane::Signal, 1, NOW, TYPING)), 0);
-    world.command(|reply| Command::Block { name: name("bob"), blocked: false, reply }).unwrap();
+    world.answered(Command::Block { name: name("bob"), blocked: false }).unwrap();
     assert_eq!(world.typing_told(from_bob(Lane::Signal, 1, NOW, TYPING)), 1);
 }
 
@@ -118,10 +113,10 @@ fn of_strangers_and_blocked_people_one_hears_no_typing() {
 fn typing_is_told_now_and_then_and_only_to_those_one_talks_to() {
     let mut world = settled();
     let signals = |world: &mut World, ticks| {
-        world.core.now.ticks = ticks;
-        world.core.command(Command::Typing(name("bob"))).unwrap();
-        world.core.command(Command::Typing(name("alice"))).unwrap();
-        world.core.command(Command::Typing(name("carol"))).unwrap();
+        world.now.ticks = ticks;
+        world.command(Command::Typing(name("bob")));
+        world.command(Command::Typing(name("alice")));
+        world.command(Command::Typing(name("carol")));
         let sent = world.settle();
         assert!(sent.iter().all(|frame| frame["type"] == "signal" && frame["to"] == "bob"), "{sent:?}");
         sent.len()
@@ -129,50 +124,49 @@ fn typing_is_told_now_and_then_and_only_to_those_one_talks_to() {
     assert_eq!(signals(&mut world, 1), 1);
     assert_eq!(signals(&mut world, TYPING_EVERY), 0);
     assert_eq!(signals(&mut world, TYPING_EVERY + 1), 1);
-    world.core.disconnected();
+    world.core.disconnected(world.now);
     assert_eq!(signals(&mut world, 3 * TYPING_EVERY), 0);
 }
 
 #[test]
 fn presence_is_told_of_those_who_are_watched_and_asked_for_on_each_connection() {
     let mut world = settled();
-    world.core.command(Command::Watch(BTreeSet::from([name("bob")]))).unwrap();
+    world.command(Command::Watch(BTreeSet::from([name("bob")])));
     let sent = world.settle();
     assert_eq!(sent[0]["subscribe"], serde_json::json!(["bob"]));
     for who in ["bob", "carol"] {
         let frame = PresenceFrame { id: None, username: Some(name(who)), online: Some(true) };
-        world.core.frame(ServerFrame::Presence(frame)).unwrap();
+        world.core.take(ServerFrame::Presence(frame)).unwrap();
     }
     let told = |event: &&Event| matches!(event, Event::Presence { name: of, online: true } if *of == name("bob"));
     assert_eq!(world.core.events.iter().filter(told).count(), 1);
     assert!(!world.core.events.iter().any(|e| matches!(e, Event::Presence { name: of, .. } if *of == name("carol"))));
-    world.core.disconnected();
-    world.core.session(&session()).unwrap();
+    world.core.disconnected(world.now);
+    world.log_in();
     assert_eq!(world.settle()[0]["subscribe"], serde_json::json!(["bob"]));
 }
 
 #[test]
 fn whether_presence_is_shared_is_told_until_the_server_has_confirmed_it() {
     let mut world = settled();
-    world.command(|reply| Command::SharePresence { share: true, reply }).unwrap();
+    world.command(Command::SharePresence(true));
     assert_eq!(world.settle()[0]["share"], true);
-    world.core.disconnected();
-    world.core.session(&session()).unwrap();
+    world.core.disconnected(world.now);
+    world.log_in();
     let again = world.settle();
     assert_eq!(again[0]["share"], true);
     let id = again[0]["id"].as_str().map(str::to_owned);
-    world.core.frame(ServerFrame::Presence(PresenceFrame { id, username: None, online: None })).unwrap();
-    world.core.disconnected();
-    world.core.session(&session()).unwrap();
+    world.core.take(ServerFrame::Presence(PresenceFrame { id, username: None, online: None })).unwrap();
+    world.core.disconnected(world.now);
+    world.log_in();
     assert_eq!(world.settle(), Vec::<Value>::new());
 }
 
-fn received(known: impl Fn(&mut Profile)) -> Vec<Message> {
+fn received(known: impl Fn(&mut Contact)) -> Vec<Message> {
     let mut world = world(Keys::clone);
     world.settle();
-    known(&mut world.core.profile);
-    world.core.frame(ServerFrame::Message(from_bob(Lane::Message, 1, NOW, br#"{"kind":"text","text":"hi"}"#))).unwrap();
-    world.core.take_inbox().unwrap();
+    world.core.storage.decide(&name("bob"), known);
+    world.core.take(ServerFrame::Message(from_bob(Lane::Message, 1, NOW, br#"{"kind":"text","text":"hi"}"#))).unwrap();
     world.settle();
     let messages = world.core.events.iter().filter_map(|event| match event {
         Event::Message(message) => Some(message.clone()),
@@ -185,19 +179,15 @@ fn received(known: impl Fn(&mut Profile)) -> Vec<Message> {
 fn a_message_says_what_was_decided_about_its_writer() {
     let decided = |messages: &[Message]| messages.iter().map(|m| (m.request, m.muted)).collect::<Vec<_>>();
     assert_eq!(decided(&received(|_| ())), [(true, false)]);
-    let muted = received(|profile| {
-        profile.accept(&name("bob")).unwrap();
-        profile.set_muted(&name("bob"), true).unwrap();
-    });
+    let muted = received(|bob| (bob.standing, bob.muted) = (Standing::Accepted, true));
     assert_eq!(decided(&muted), [(false, true)]);
-    assert_eq!(received(|profile| profile.set_blocked(&name("bob"), true).unwrap()), []);
+    assert_eq!(received(|bob| bob.blocked = true), []);
 }
 
 #[test]
 fn nobody_writes_to_somebody_whom_they_have_blocked() {
     let mut world = settled();
-    world.command(|reply| Command::Block { name: name("bob"), blocked: true, reply }).unwrap();
-    let (reply, mut answer) = oneshot::channel();
-    world.core.command(Command::Send { to: name("bob"), bodies: vec![b"{}".to_vec()], reply }).unwrap();
-    assert!(matches!(answer.try_recv().unwrap(), Err(Error::Blocked(_))));
+    world.answered(Command::Block { name: name("bob"), blocked: true }).unwrap();
+    let sent = world.answered(Command::Send { to: name("bob"), bodies: vec![b"{}".to_vec()] });
+    assert!(matches!(sent, Err(Error::Blocked(_))));
 }

@@ -1,20 +1,19 @@
 //! From the outbox to the wire.
 
-use getrandom::SysRng;
-use rand_core::{Rng, UnwrapErr};
-use sealwire_e2ee::{ContentType, Draft, Lane, Payload, SigningKey, Target, seal};
+use rand_core::CryptoRng;
+use sealwire_e2ee::provider::RsaOutcome;
+use sealwire_e2ee::seal::prepare;
+use sealwire_e2ee::{ContentType, Draft, Lane, Payload, Target, Unsigned};
 use sealwire_protocol::ErrorCode;
-use sealwire_protocol::frames::{ClientFrame, ErrorFrame, Heartbeat, Request};
-use sealwire_protocol::ids::{MessageId, Username};
-use tokio::sync::watch;
+use sealwire_protocol::frames::ErrorFrame;
+use sealwire_protocol::ids::{Kid, MessageId, Username};
 use zeroize::Zeroizing;
 
-use super::core::{Core, ToEnqueue};
-use super::{Event, Pending, Progress, parallel};
+use super::{Answer, Core, Event, Outcomes, Progress, Work};
 use crate::convert::message_frame;
 use crate::error::Error;
 use crate::outbox::Refusal;
-use crate::profile::{Account, Content, Outgoing};
+use crate::storage::{Account, Content, Outgoing, Storage};
 
 /// How many messages are sealed before the connection is looked at again.
 const SEAL_AT_ONCE: usize = 16;
@@ -28,57 +27,91 @@ struct Job {
     peer_manifest: [u8; 32],
 }
 
-impl Core {
-    pub(super) fn new_message_id(&self) -> MessageId {
+/// A message that its device is about to sign.
+#[derive(Debug)]
+pub(super) struct Sealing {
+    outgoing: Outgoing,
+    timestamp: u64,
+    unsigned: Unsigned,
+}
+
+impl<S: Storage> Core<S> {
+    pub(super) fn new_message_id(&self, rng: &mut dyn CryptoRng) -> MessageId {
         let mut random = [0; 10];
-        UnwrapErr(SysRng).fill_bytes(&mut random);
+        rng.fill_bytes(&mut random);
         MessageId::new_v7(self.time(), random)
     }
 
     /// Stores new messages, all in one transaction, and tells their senders.
-    pub(super) fn enqueue(&mut self) -> Result<(), Error> {
+    pub(super) fn enqueue(&mut self, rng: &mut dyn CryptoRng) -> Result<(), Error> {
         let new = std::mem::take(&mut self.to_enqueue);
         if new.is_empty() {
             return Ok(());
         }
-        let messages: Vec<_> = new.iter().flat_map(|one| one.messages.iter().cloned()).collect();
-        let stored = self.profile.enqueue(&messages, self.time()).map_err(Error::from);
-        for ToEnqueue { messages, reply } in new {
-            let accepted = stored.clone().map(|_| messages.iter().map(|(to, id, _)| self.accept(to, *id)).collect());
-            // Whoever asked may have gone; the messages are sent all the same.
-            drop(reply.send(accepted));
+        let mut messages = Vec::new();
+        let mut given = Vec::with_capacity(new.len());
+        for (ticket, to, bodies) in new {
+            let ids: Vec<_> = bodies.iter().map(|_| self.new_message_id(rng)).collect();
+            messages.extend(ids.iter().zip(bodies).map(|(id, body)| (to.clone(), *id, Content::Content(body))));
+            given.push((ticket, to, ids));
+        }
+        let stored = self.storage.enqueue(&messages, self.time()).map_err(Error::from);
+        for (ticket, to, ids) in given {
+            if stored.is_ok() {
+                ids.iter().for_each(|id| self.outbox.push(&to, *id, false, false));
+            }
+            self.answer(ticket, stored.clone().map(|_| Answer::Sent(ids)));
         }
         stored.map(|_| ())
     }
 
-    fn accept(&mut self, to: &Username, id: MessageId) -> Pending {
-        let (waiter, progress) = watch::channel(Progress::Waiting);
-        self.waiters.insert(id, waiter);
-        self.outbox.push(to, id, false, false);
-        (id, progress)
-    }
-
-    /// Seals what can be sealed now, stores the bytes, and only then lets them be sent.
-    pub(super) fn seal(&mut self) -> Result<(), Error> {
+    /// Seals what can be sealed now, but for the signatures, which are asked for.
+    pub(super) fn seal(&mut self, rng: &mut dyn CryptoRng) -> Result<(), Error> {
         let me = self.account.username.clone();
         if !self.lookups.is_fresh(&me) || self.awaits_time || self.rotates_first() {
             return Ok(());
         }
         self.want_keys_of_addressees()?;
+        if self.sealing {
+            return Ok(());
+        }
         let known = |to: &Username| {
             self.people.contains_key(to) && !self.lookups.is_pending(to) && !self.refused_keys.contains_key(to)
         };
         let ids = self.outbox.to_seal(self.now.ticks, SEAL_AT_ONCE, known);
-        let mut jobs = Vec::with_capacity(ids.len());
+        let timestamp = self.time();
+        let mut sealing = Vec::with_capacity(ids.len());
         for id in ids {
-            jobs.extend(self.job(&id)?);
+            let Some(job) = self.job(&id)? else { continue };
+            let unsigned = unsigned(rng, &self.account, &self.dsk.kid(), &job, timestamp);
+            sealing.push(Sealing { outgoing: job.outgoing, timestamp, unsigned });
         }
-        let time = self.time();
-        let (account, dsk) = (&self.account, &self.keys.dsk);
-        let sealed = parallel::map(&jobs, |job| seal_one(account, dsk, job, time));
-        let ids = jobs.iter().map(|job| job.outgoing.link.message_id);
-        let frames: Vec<_> = ids.zip(sealed).map(|(id, frame)| (id, time, frame)).collect();
-        self.profile.store_sealed(&frames)?;
+        if !sealing.is_empty() {
+            self.sealing = true;
+            let jobs = sealing.iter().map(|one| one.unsigned.job()).collect();
+            self.run(Work::Seal(sealing), jobs);
+        }
+        Ok(())
+    }
+
+    /// Stores the bytes of what was signed, and only then lets them be sent. What has become another message meanwhile, or
+    /// none, is passed over, and so is what goes to somebody whose keys were refused meanwhile.
+    pub(super) fn signed(&mut self, sealing: Vec<Sealing>, outcomes: Outcomes) -> Result<(), Error> {
+        self.sealing = false;
+        let mut frames = Vec::with_capacity(sealing.len());
+        for (Sealing { outgoing, timestamp, unsigned }, outcome) in sealing.into_iter().zip(outcomes) {
+            let signature = match outcome {
+                Ok(RsaOutcome::Signature(signature)) => signature,
+                Err(failure) => return Err(Error::Connect(failure.to_string())),
+                Ok(_) => continue,
+            };
+            let id = outgoing.link.message_id;
+            let same = self.storage.outgoing(&id)?.is_some_and(|now| now == outgoing);
+            if same && !self.refused_keys.contains_key(&outgoing.to) {
+                frames.push((id, timestamp, message_frame(&unsigned.finish(signature))));
+            }
+        }
+        self.storage.store_sealed(&frames)?;
         frames.iter().for_each(|(id, _, _)| self.outbox.sealed(id));
         Ok(())
     }
@@ -96,7 +129,7 @@ impl Core {
     }
 
     fn job(&mut self, id: &MessageId) -> Result<Option<Job>, Error> {
-        let Some(outgoing) = self.profile.outgoing(id)? else { return Ok(None) };
+        let Some(outgoing) = self.storage.outgoing(id)? else { return Ok(None) };
         let to = outgoing.to.clone();
         let Some(targets) = self.targets(&to) else {
             if !self.lookups.is_decided(&to) {
@@ -135,9 +168,9 @@ impl Core {
         while self.pace.next_at() <= self.now.ticks && !self.rotates_first() {
             let believed = |to: &Username| !self.refused_keys.contains_key(to);
             let Some(id) = self.outbox.next_to_send(self.now.ticks, believed) else { break };
-            if let Some(frame) = self.profile.outgoing(&id)?.and_then(|outgoing| outgoing.frame) {
+            if let Some(frame) = self.storage.outgoing(&id)?.and_then(|outgoing| outgoing.frame) {
                 self.pace.sent(self.now.ticks);
-                self.out.push_back(frame);
+                self.say(frame);
             }
         }
         Ok(())
@@ -146,13 +179,19 @@ impl Core {
     fn ask_for_time(&mut self) {
         if !self.awaits_time {
             self.awaits_time = true;
-            let heartbeat = Request::Heartbeat(Heartbeat { timestamp: self.now.wall });
-            self.out.push_back(ClientFrame::from(heartbeat).to_json());
+            self.heartbeat();
         }
     }
 
-    pub(super) fn message_refused(&mut self, id: &MessageId, error: &ErrorFrame) -> Result<(), Error> {
-        let random = UnwrapErr(SysRng).next_u64();
+    /// Acts on the messages that were refused.
+    pub(super) fn take_refusals(&mut self, rng: &mut dyn CryptoRng) -> Result<(), Error> {
+        for (id, error) in std::mem::take(&mut self.refused) {
+            self.message_refused(&id, &error, rng.next_u64())?;
+        }
+        Ok(())
+    }
+
+    fn message_refused(&mut self, id: &MessageId, error: &ErrorFrame, random: u64) -> Result<(), Error> {
         let given_up = || Progress::Failed(Error::GivenUp { code: error.code, message: error.message.clone() });
         match self.outbox.refused(id, error.code, error.retry_after_ms, self.now.ticks, random) {
             Refusal::SendAgain(_) => self.report(id, Progress::Held(error.code)),
@@ -161,17 +200,17 @@ impl Core {
                     // By the clock that was wrong it would be refused again.
                     self.ask_for_time();
                 }
-                if let Some(outgoing) = self.profile.outgoing(id)? {
+                if let Some(outgoing) = self.storage.outgoing(id)? {
                     self.lookups.want(&outgoing.to);
                     self.lookups.want(&self.account.username);
                 }
             }
             Refusal::Replace => {
-                self.profile.replace(id)?;
+                self.storage.replace(id)?;
                 self.report(id, given_up());
             }
             Refusal::Drop => {
-                self.profile.drop_outgoing(id)?;
+                self.storage.drop_outgoing(id)?;
                 self.report(id, given_up());
             }
             Refusal::Unknown => {}
@@ -190,13 +229,13 @@ impl Core {
     /// Takes all messages to a name out of the outbox that never left this device.
     pub(super) fn give_up_unsealed(&mut self, to: &Username, error: &Error) -> Result<(), Error> {
         let ids = self.outbox.withdraw_unsealed(to);
-        self.profile.withdraw(&ids)?;
+        self.storage.withdraw(&ids)?;
         ids.iter().for_each(|id| self.report(id, Progress::Failed(error.clone())));
         Ok(())
     }
 }
 
-fn seal_one(account: &Account, dsk: &SigningKey, job: &Job, timestamp: u64) -> String {
+fn unsigned(rng: &mut dyn CryptoRng, account: &Account, dsk_kid: &Kid, job: &Job, timestamp: u64) -> Unsigned {
     let link = &job.outgoing.link;
     let payload = Payload {
         content_type: match &job.outgoing.content {
@@ -219,6 +258,5 @@ fn seal_one(account: &Account, dsk: &SigningKey, job: &Job, timestamp: u64) -> S
         targets: &job.targets,
         payload: &payload,
     };
-    let sealed = seal(&mut UnwrapErr(SysRng), dsk, &draft);
-    message_frame(&sealed.expect("targets are both sides' devices, each once, and the counter is the chain's"))
+    prepare(rng, dsk_kid, &draft).expect("targets are both sides' devices, each once, and the counter is the chain's")
 }

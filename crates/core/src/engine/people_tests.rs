@@ -1,23 +1,16 @@
 //! What follows when somebody's keys or devices are others than before.
 
 use sealwire_e2ee::manifest::SignedManifest;
-use sealwire_protocol::signed::{Manifest, ManifestDevice};
 
 use super::*;
-use crate::convert::{manifest_from_frame, manifest_to_frame};
-
-/// Bob as somebody else: another identity key.
-fn other_bob() -> Keys {
-    shown("bob", 2, &DeviceKeys { aik: Some(key!(IdentityKey, "k6")), ..bob_s_keys() })
-}
+use crate::convert::manifest_from_frame;
 
 /// The same account after its next manifest, which lists these devices.
 fn next(of: &Keys, keys: &DeviceKeys, devices: Vec<ManifestDevice>) -> Keys {
     let last: SignedManifest = manifest_from_frame(of.manifests.last().unwrap()).unwrap();
-    let aik = keys.aik.as_ref().unwrap();
-    let prev_hash = last.verify(&of.username, aik.public()).unwrap();
+    let prev_hash = last.verify(&of.username, keys.aik.public()).unwrap();
     let manifest = Manifest { version: last.manifest.version + 1, prev_hash, issued_at: NOW, devices };
-    let signed = aik.sign_manifest(&mut rand_core::UnwrapErr(getrandom::SysRng), &of.username, manifest).unwrap();
+    let signed = keys.aik.sign_manifest(&mut rng(), &of.username, manifest).unwrap();
     let listed = |device: &&DeviceWrap| signed.manifest.device(&device.id).is_some();
     let devices = of.devices.iter().filter(listed).cloned().collect();
     let manifests = of.manifests.iter().cloned().chain([manifest_to_frame(&signed)]).collect();
@@ -35,40 +28,35 @@ impl World {
         self.settle();
     }
 
-    fn accept(&mut self) -> Result<(), Error> {
-        self.core.accept_identity(&name("bob"))
+    fn accept(&mut self) -> Result<Answer, Error> {
+        self.answered(Command::AcceptIdentity(name("bob")))
     }
 
-    /// The same profile in a process that begins anew.
-    fn restart(self) -> Self {
-        let Self { core, alice, bob, home } = self;
-        drop(core);
-        let profile = crate::profile::testing::open(home.path()).unwrap();
-        let mut core = Core::new(profile, "wss://chat.example.org".parse().unwrap()).unwrap();
-        core.now = Now { ticks: 1, wall: NOW };
-        Self { core, alice, bob, home }
+    /// The same storage in a process that begins anew.
+    pub(super) fn restart(mut self) -> Self {
+        Self::of(self.core.storage().clone(), self.alice, self.bob)
     }
 }
 
 #[test]
 fn a_changed_identity_key_is_refused_until_the_person_accepts_it_also_after_a_restart() {
     let mut world = world(Keys::clone);
-    world.core.profile.set_verified(&name("bob"), true).unwrap();
+    world.core.storage().decide(&name("bob"), |contact| contact.verified = true);
     world.settle();
     world.bob_shows_another_key();
     let alarms = world.core.events.iter().filter(|event| matches!(event, Event::Alarm(_))).count();
     assert_eq!(alarms, 1);
-    assert_eq!(world.core.profile.changed_key(&name("bob")).unwrap().unwrap().aik, other_bob().aik);
+    assert_eq!(world.core.storage.changed_key(&name("bob")).unwrap().unwrap().aik, other_bob().aik);
     let mut world = world.restart();
-    let (_, progress) = world.send();
-    world.core.session(&session()).unwrap();
+    let id = world.send();
+    world.log_in();
     assert_eq!(world.settle(), Vec::<Value>::new());
-    assert!(matches!(*progress.borrow(), Progress::Failed(Error::Untrusted { .. })));
+    assert!(world.untrusted(&id));
     world.accept().unwrap();
-    let (_, progress) = world.send();
+    let id = world.send();
     assert_eq!(world.settle().len(), 1);
-    assert!(matches!(*progress.borrow(), Progress::Waiting));
-    let contact = world.core.profile.contact(&name("bob")).unwrap();
+    assert!(!world.progress.contains_key(&id));
+    let contact = world.core.storage.contact(&name("bob")).unwrap();
     assert!(!contact.verified && !contact.changed_key);
 }
 
@@ -78,14 +66,12 @@ fn all_manifests_of_a_changed_identity_are_asked_for() {
     world.settle();
     world.bob = other_bob();
     world.core.lookups.want(&name("bob"));
-    world.core.pump().unwrap();
-    let first: Value = serde_json::from_str(&world.core.out.pop_front().unwrap()).unwrap();
+    let first = world.next_sent().unwrap();
     assert_eq!(first["sinceVersion"], 1);
     let id = first["id"].as_str().map(str::to_owned);
     let answer = Keys { id, manifests: Vec::new(), devices: Vec::new(), ..other_bob() };
-    world.core.frame(ServerFrame::Keys(Box::new(answer))).unwrap();
-    world.core.pump().unwrap();
-    let second: Value = serde_json::from_str(world.core.out.front().unwrap()).unwrap();
+    world.core.take(ServerFrame::Keys(Box::new(answer))).unwrap();
+    let second = world.next_sent().unwrap();
     assert_eq!((&second["username"], &second["sinceVersion"]), (&Value::from("bob"), &Value::Null));
 }
 
@@ -98,7 +84,7 @@ fn the_believed_keys_shown_again_end_the_refusal() {
     world.bob = right;
     world.core.lookups.want(&name("bob"));
     world.settle();
-    assert!(!world.core.profile.contact(&name("bob")).unwrap().changed_key);
+    assert!(!world.core.storage.contact(&name("bob")).unwrap().changed_key);
     world.send();
     assert_eq!(world.settle().len(), 1);
 }
@@ -122,7 +108,7 @@ fn other_devices_of_somebody_who_is_known_are_told() {
     let dsk = key!(SigningKey, "k7").public().clone();
     let mut devices = listed(&world.bob);
     devices.push(ManifestDevice { id: device(3), dsk, added_at: NOW, capabilities: 0 });
-    world.bob = next(&world.bob, &bob_s_keys(), devices);
+    world.bob = next(&world.bob, &BOB, devices);
     world.core.lookups.want(&name("bob"));
     world.settle();
     let told = |event: &Event| match event {
@@ -138,11 +124,10 @@ fn a_device_that_was_removed_stops_and_says_so() {
     let mut world = world(Keys::clone);
     let dsk = key!(SigningKey, "k7").public().clone();
     let other = ManifestDevice { id: device(3), dsk, added_at: NOW, capabilities: 0 };
-    world.alice = next(&world.alice, &alice_s_keys(), vec![other]);
-    world.core.pump().unwrap();
-    let asked: Value = serde_json::from_str(&world.core.out.pop_front().unwrap()).unwrap();
+    world.alice = next(&world.alice, &ALICE, vec![other]);
+    let asked = world.next_sent().unwrap();
     let answer = Keys { id: asked["id"].as_str().map(str::to_owned), ..world.alice.clone() };
-    let error = world.core.frame(ServerFrame::Keys(Box::new(answer))).unwrap_err();
+    let error = world.core.take(ServerFrame::Keys(Box::new(answer))).unwrap_err();
     assert!(matches!(error, Error::Removed) && !error.is_passing(), "{error}");
 }
 
@@ -151,11 +136,10 @@ fn what_somebody_believed_of_a_name_that_is_nobody_s_raises_no_alarm() {
     let mut world = world(Keys::clone);
     world.settle();
     world.core.check_belief(&name("bob"), &name("carol"), [7; 32]).unwrap();
-    world.core.pump().unwrap();
-    let asked: Value = serde_json::from_str(&world.core.out.pop_front().unwrap()).unwrap();
+    let asked = world.next_sent().unwrap();
     let id = asked["id"].as_str().map(str::to_owned);
     let unknown = ErrorFrame { id, ..ErrorFrame::new(ErrorCode::UnknownUser, "nobody") };
-    world.core.frame(ServerFrame::Error(Box::new(unknown))).unwrap();
+    world.core.take(ServerFrame::Error(Box::new(unknown))).unwrap();
     assert!(!world.core.events.iter().any(|event| matches!(event, Event::Alarm(_))));
     assert!(world.core.beliefs.is_empty());
 }
@@ -163,15 +147,15 @@ fn what_somebody_believed_of_a_name_that_is_nobody_s_raises_no_alarm() {
 #[test]
 fn nothing_is_sealed_by_a_clock_that_was_refused_before_the_server_has_told_the_time() {
     let mut world = world(Keys::clone);
-    let (id, _) = world.send();
+    let id = world.send();
     assert_eq!(world.settle().len(), 1);
     let refused = ErrorFrame { message_id: Some(id), ..ErrorFrame::new(ErrorCode::TimestampOutOfRange, "late") };
-    world.core.frame(ServerFrame::Error(Box::new(refused))).unwrap();
+    world.core.take(ServerFrame::Error(Box::new(refused))).unwrap();
     let sent = world.settle();
     assert_eq!(sent.iter().map(|frame| &frame["type"]).collect::<Vec<_>>(), ["heartbeat"]);
     let later = NOW + 60_000;
     let answer = HeartbeatAnswer { id: None, timestamp: NOW, server_time: later };
-    world.core.frame(ServerFrame::Heartbeat(answer)).unwrap();
+    world.core.take(ServerFrame::Heartbeat(answer)).unwrap();
     let sent = world.settle();
     assert_eq!(sent.iter().map(|frame| &frame["timestamp"]).collect::<Vec<_>>(), [later]);
 }

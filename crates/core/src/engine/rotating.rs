@@ -1,35 +1,28 @@
-//! This device's wrap keys: what `sealwire_core::rotation` decides is done here.
+//! This device's wrap keys: what [`crate::rotation`] decides is done here.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use getrandom::SysRng;
-use rand_core::UnwrapErr;
-use sealwire_e2ee::WrapKey;
-use sealwire_protocol::frames::{ClientFrame, Delivered, ErrorFrame, Keys, Request, Rotate, WrapFrame};
+use sealwire_e2ee::certificate::UnsignedWrapCert;
+use sealwire_e2ee::provider::{KeyUse, RsaJob, RsaOutcome};
+use sealwire_protocol::frames::{ClientFrame, Delivered, ErrorFrame, Keys, Request, Rotate};
 use sealwire_protocol::ids::Kid;
 use sealwire_protocol::signed::WrapCert;
 
-use super::core::Core;
+use super::{Core, Outcomes, Work};
 use crate::convert::cert_to_frame;
 use crate::error::Error;
 use crate::pins::PinError;
-use crate::profile::{Account, Profile, ProfileError};
 use crate::rotation::{Held, LIFE, Moment, Rotation, ServerHas, Step};
+use crate::storage::{Account, Storage, StoredCert};
 
-/// The wrap keys of a profile, and how far their rotation is.
-pub(super) fn load(profile: &Profile) -> Result<(Vec<WrapKey>, Rotation), ProfileError> {
-    let (mut keys, mut held) = (Vec::new(), Vec::new());
-    for stored in profile.wrap_keys()? {
-        if let Some(cert) = &stored.cert {
-            held.push(Held::new(cert, stored.accepted, stored.replaced_at));
-        }
-        keys.push(stored.key);
-    }
-    Ok((keys, Rotation::new(held)))
+/// How far the rotation of stored wrap keys is.
+pub(super) fn rotation_of(stored: &[StoredCert]) -> Rotation {
+    let held = |key: &StoredCert| Some(Held::new(key.cert.as_ref()?, key.accepted, key.replaced_at));
+    Rotation::new(stored.iter().filter_map(held).collect())
 }
 
-impl Core {
+impl<S: Storage> Core<S> {
     fn moment(&self) -> Moment {
         Moment { ticks: self.now.ticks, time: self.time() }
     }
@@ -40,18 +33,16 @@ impl Core {
         let now = self.moment();
         while let Some(step) = self.rotation.next(now, |kid| waiting.contains(kid)) {
             match step {
-                Step::Make { seq } => self.key_to_make = Some(seq),
+                Step::Make { seq } => self.run(Work::Make { seq }, vec![RsaJob::Generate(KeyUse::Wrap)]),
                 Step::Tell(kid) => self.tell_of_key(&kid)?,
                 Step::Forgotten { seq } => {
-                    tracing::warn!(seq, "the server has forgotten a wrap key of this device; it is told again");
-                    self.profile.wrap_keys_forgotten(seq)?;
+                    self.storage.wrap_keys_forgotten(seq)?;
                     self.rotation.forgotten(seq);
                 }
                 Step::Erase(kid) => {
-                    self.profile.erase_wrap_key(&kid)?;
-                    self.wrap_keys.retain(|key| *key.kid() != kid);
+                    self.storage.erase_wrap_key(&kid)?;
+                    self.wrap_kids.remove(&kid);
                     self.rotation.erased(&kid);
-                    tracing::info!("an old wrap key has been erased");
                 }
                 Step::Reconnect => {
                     let why =
@@ -68,43 +59,50 @@ impl Core {
         self.deferred.iter().filter_map(|(_, frame)| addressed_kid(frame, &self.account)).collect()
     }
 
+    /// Tells the server of a key, by the certificate that is stored.
     fn tell_of_key(&mut self, kid: &Kid) -> Result<(), Error> {
-        let stored = self.profile.wrap_keys()?.into_iter().find(|stored| stored.key.kid() == kid);
-        let Some(wrap) = stored.and_then(|stored| stored.cert) else {
-            return Err(ProfileError::Keys("a wrap key is gone".to_owned()).into());
-        };
-        let id = Some(Cow::Owned(rotate_id(wrap.seq)));
-        self.out
-            .push_back(ClientFrame { id, ack: None, request: Request::Rotate(Box::new(Rotate { wrap })) }.to_json());
+        let stored = self.storage.wrap_keys()?.into_iter().find(|stored| stored.kid == *kid);
+        if let Some(wrap) = stored.and_then(|stored| stored.cert) {
+            let id = Some(Cow::Owned(rotate_id(wrap.seq)));
+            let request = Request::Rotate(Box::new(Rotate { wrap }));
+            self.say(ClientFrame { id, ack: None, request }.to_json());
+        }
         Ok(())
     }
 
-    /// Certifies a key that was made for this number, and stores both before the server hears of it. `None`: none could be
-    /// made.
-    pub(super) fn key_made(&mut self, seq: u64, key: Option<WrapKey>) -> Result<(), Error> {
-        let Some(key) = key else {
+    /// Certifies a key that was made for this number.
+    pub(super) fn key_made(&mut self, seq: u64, outcomes: Outcomes) {
+        let Some(Ok(RsaOutcome::Made(dwk))) = outcomes.into_iter().next() else {
+            self.rotation.not_made(self.now.ticks);
+            return;
+        };
+        let time = self.time();
+        let cert = WrapCert { seq, dwk, not_before: time, not_after: time.saturating_add(LIFE) };
+        let (name, device) = (&self.account.username, &self.account.device);
+        let unsigned = UnsignedWrapCert::new(self.dsk.kid(), name, device, cert);
+        let job = unsigned.job();
+        self.run(Work::Certify(Box::new(unsigned)), vec![job]);
+    }
+
+    /// Stores a new key with its certificate before the server hears of them.
+    pub(super) fn key_certified(&mut self, unsigned: UnsignedWrapCert, outcomes: Outcomes) -> Result<(), Error> {
+        let Some(Ok(RsaOutcome::Signature(signature))) = outcomes.into_iter().next() else {
             self.rotation.not_made(self.now.ticks);
             return Ok(());
         };
-        let time = self.time();
-        let wrap = self.certify(seq, &key, time);
-        self.profile.add_wrap_key(&key, &wrap, time)?;
-        self.wrap_keys.push(key);
+        let wrap = cert_to_frame(&unsigned.finish(signature));
+        let kid = Kid::of(&wrap.dwk.0);
+        self.storage.add_wrap_key(&kid, &wrap, self.time())?;
+        self.wrap_kids.insert(kid);
         self.rotation.stored(Held::new(&wrap, false, None));
         Ok(())
-    }
-
-    fn certify(&self, seq: u64, key: &WrapKey, time: u64) -> WrapFrame {
-        let cert = WrapCert { seq, dwk: key.public().clone(), not_before: time, not_after: time.saturating_add(LIFE) };
-        let (name, device) = (&self.account.username, &self.account.device);
-        cert_to_frame(&self.keys.dsk.certify(&mut UnwrapErr(SysRng), name, device, cert))
     }
 
     /// `rotate` was answered.
     pub(super) fn key_accepted(&mut self, id: Option<&str>) -> Result<(), Error> {
         if let Some(kid) = self.told_key(id) {
             let time = self.time();
-            self.profile.wrap_key_accepted(&kid, time)?;
+            self.storage.wrap_key_accepted(&kid, time)?;
             self.rotation.accepted(time);
         }
         Ok(())
@@ -119,7 +117,6 @@ impl Core {
         if error.code.may_have_arrived() {
             self.rotation.later(ticks, error.retry_after_ms);
         } else {
-            tracing::warn!(code = %error.code, "the server takes no new wrap key; the old one stays in use");
             self.rotation.refused(ticks);
             // It may have another one under the same number.
             self.lookups.want(&self.account.username.clone());
@@ -134,16 +131,17 @@ impl Core {
         (id? == rotate_id(seq)).then_some(*kid)
     }
 
-    /// All mail that lay in the mailbox has come; it is stored before old keys may go.
-    pub(super) fn mailbox_empty(&mut self) -> Result<(), Error> {
-        self.take_inbox()?;
-        self.rotation.mailbox_empty(self.time());
-        Ok(())
+    /// All mail that lay in the mailbox has come, on this connection; once it is stored, old keys may go.
+    pub(super) fn count_queue(&mut self) {
+        if self.queue_came && !self.opening && self.inbox.is_empty() && self.to_retry.is_empty() {
+            self.queue_came = false;
+            self.rotation.mailbox_empty(self.time());
+        }
     }
 
     /// Takes this device's certificate out of an answer for its own account.
     pub(super) fn take_own_certificate(&self, keys: &mut Keys) -> Result<ServerHas, PinError> {
-        ServerHas::take_from(keys, &self.account.device, self.keys.dsk.public())
+        ServerHas::take_from(keys, &self.account.device, &self.dsk)
     }
 
     /// Whether a new wrap key goes before anything that is to be sent.

@@ -35,6 +35,13 @@ pub struct Message {
     pub muted: bool,
 }
 
+impl Message {
+    /// Names it in the storage.
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+}
+
 impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Message({} from {}, counter {})", self.message_id, self.from, self.counter)
@@ -44,7 +51,8 @@ impl std::fmt::Debug for Message {
 /// What a client has to tell.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A message, in the order of its conversation. Say [`Client::shown`](super::Client::shown) when the person has seen it.
+    /// A message, in the order of its conversation. Say [`Command::Shown`](super::Command::Shown) when the person
+    /// has seen it.
     Message(Message),
     /// Messages with these counters may be missing.
     Missing {

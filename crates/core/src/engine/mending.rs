@@ -1,17 +1,18 @@
-//! One's own chain at a server that has forgotten a part of it: what `sealwire_core::mending` decides is done here.
+//! One's own chain at a server that has forgotten a part of it: what [`crate::mending`] decides is done here.
 
 use std::borrow::Cow;
 
 use sealwire_protocol::ErrorCode;
 use sealwire_protocol::frames::{ClientFrame, Devices, ErrorFrame, Request};
 
-use super::core::Core;
+use super::Core;
 use crate::convert::{manifest_from_frame, manifest_to_frame};
 use crate::error::Error;
 use crate::mending::Mend;
 use crate::pins::{Learned, PinError};
+use crate::storage::Storage;
 
-impl Core {
+impl<S: Storage> Core<S> {
     /// After an answer for one's own account; says whether it is not complete yet.
     pub(super) fn mend_after(&mut self, learned: &Learned) -> Result<bool, Error> {
         let step = self.mending.answered(learned, self.own_version());
@@ -37,9 +38,8 @@ impl Core {
         let chain = self.people[&self.account.username].chain();
         let link = chain.manifests().find(|link| link.manifest.version == version);
         let manifest = manifest_to_frame(link.expect("only links of the known chain are told"));
-        tracing::warn!(version, "the server has forgotten a list of this account's devices; it is told again");
         let request = Request::Devices(Box::new(Devices { username: None, manifest }));
-        self.out.push_back(ClientFrame { id: Some(Cow::Owned(link_id(version))), ack: None, request }.to_json());
+        self.say(ClientFrame { id: Some(Cow::Owned(link_id(version))), ack: None, request }.to_json());
     }
 
     /// `devices` was answered.
