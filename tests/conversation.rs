@@ -77,7 +77,7 @@ async fn the_readme_s_first_conversation_happens_as_it_says() {
         unreachable!("the README has other commands than this test knows: {said:?}")
     };
     assert_eq!(queued, "queued");
-    assert!(heard.ends_with("alice: Are you there?"), "{heard}");
+    assert!(heard.ends_with("alice (a stranger): Are you there?"), "{heard}");
     // Bob's terminal may not have been connected yet when Alice wrote.
     assert!(["queued", "delivered"].contains(&delivered.as_str()), "{delivered}");
     assert_eq!(alices_view, bobs_view);
@@ -125,7 +125,8 @@ async fn exit_codes_say_what_went_wrong_and_nothing_that_was_typed_is_lost() {
     // The message lies in the outbox, and goes in front of the next one.
     terminal.chat("alice", &["send", "bob", "and this"]).await;
     let heard = terminal.chat("bob", &["listen", "--count", "2", "--timeout", "60"]).await;
-    let texts: Vec<&str> = heard.lines().filter_map(|line| line.split_once("alice: ").map(|(_, text)| text)).collect();
+    let texts: Vec<&str> =
+        heard.lines().filter_map(|line| line.split_once("alice (a stranger): ").map(|(_, text)| text)).collect();
     assert_eq!(texts, ["kept for later", "and this"]);
 }
 

@@ -241,7 +241,7 @@ fn every_field_of_the_broker_has_a_key() {
         mail_life: _,
         sweep: _,
     } = sealwire_actors::Timing::default();
-    assert_eq!(limits::BROKER_KEYS.len(), 20);
+    assert_eq!(limits::BROKER_KEYS.len(), 25);
     assert_eq!(timing::KEYS.len(), 14);
 }
 

@@ -43,7 +43,7 @@ async fn keys_that_are_not_what_they_were_end_a_command_with_a_warning() {
         });
         let (code, said) = chat(&world, &profile, &["safety", "bob"]).await;
         assert_eq!(code, Some(SECURITY), "{said}");
-        assert!(said.contains("SECURITY WARNING") && said.contains("the identity key is not the one known"), "{said}");
+        assert!(said.contains("SECURITY WARNING") && said.contains("the server shows another key"), "{said}");
     }
 }
 

@@ -13,8 +13,8 @@ use sealwire_protocol::ids::DeviceId;
 use sealwire_protocol::spki::Spki;
 use tokio::time::{Instant, sleep};
 
-use super::arrival::{Arrival, arrive};
 use super::EnrolError;
+use super::arrival::{Arrival, arrive};
 use super::visit::{Visit, patiently, wrong_answer};
 use super::{Progress, arriving_keys, pending, refuse_second_account};
 use crate::devices::check_handover;
