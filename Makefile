@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.tools/venv/bin:$(PATH)
 .DEFAULT_GOAL := help
 # The steps of `make test` share one target directory and its lock, so they run one after the other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run build test test-long setup lint audit docs build-all doctest nextest fmt generate sabotage clean
+.PHONY: help run build test test-long setup lint audit docs wasm build-all doctest nextest fmt generate sabotage clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ run: ## build the server and serve on LISTEN (127.0.0.1:8080), keeping its data 
 build: ## build the server and the terminal client for use (target/release)
 	$(CARGO) build --release --locked --package sealwire --package sealwire-chat
 
-test: setup lint audit docs build-all doctest nextest ## everything that a commit must pass: what .ci/run runs
+test: setup lint audit docs wasm build-all doctest nextest ## everything that a commit must pass: what .ci/run runs
 
 test-long: setup build-all ## `make test`'s tests at full length, and those that take long: kills, power loss, faults
 	SEALWIRE_LONG=1 cargo-nextest nextest run --workspace --locked --profile long --run-ignored all
@@ -52,6 +52,14 @@ audit: ## licences, sources, banned packages; known vulnerabilities
 
 docs: ## the Rust documentation, broken links denied
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --locked
+
+# Browsers are to run the client's logic as it is. `make setup` adds the target where rustup can; elsewhere this says that it was left out.
+wasm: ## the client's logic compiles for browsers (wasm32)
+	@if test -d "$$(rustc --print target-libdir --target wasm32-unknown-unknown)"; then \
+	    $(CARGO) check --package sealwire-core --target wasm32-unknown-unknown --locked; \
+	else \
+	    echo "LEFT OUT: the target wasm32-unknown-unknown is not installed, so nobody knows whether browsers can run sealwire-core"; \
+	fi
 
 # All targets in one go: the binaries that the end-to-end tests start, and the tests, with the same features below them,
 # so that no dependency is built twice.
