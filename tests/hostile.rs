@@ -14,6 +14,8 @@ mod garbage;
 mod handshake;
 #[path = "hostile/keys.rs"]
 mod keys;
+#[path = "hostile/linking.rs"]
+mod linking;
 #[path = "hostile/order.rs"]
 mod order;
 #[path = "hostile/recovery.rs"]
