@@ -26,6 +26,8 @@ const SHORT_VARIABLES: [(&str, &str); 2] =
 
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "SEALWIRE_CONFIG";
+/// Variables of `sealwire-chat`: whoever talks and serves from one shell has them set, and they mean nothing here.
+const CLIENT_VARIABLES: [&str; 4] = ["SEALWIRE_LOG", "SEALWIRE_PASSPHRASE_FILE", "SEALWIRE_PROFILE", "SEALWIRE_SERVER"];
 
 /// What the command line says about the configuration.
 #[derive(Debug, Default, Clone)]
@@ -136,6 +138,7 @@ impl Loader {
     }
 
     fn variables(&mut self, mut variables: BTreeMap<String, Variable>) {
+        variables.retain(|name, _| !CLIENT_VARIABLES.contains(&name.as_str()));
         for (short, path) in SHORT_VARIABLES {
             let Some(variable) = variables.remove(short) else { continue };
             let key = key(path);

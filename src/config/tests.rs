@@ -246,6 +246,16 @@ fn every_field_of_the_broker_has_a_key() {
 }
 
 #[test]
+fn variables_of_the_client_are_passed_over() {
+    let case = Case::new()
+        .variable("SEALWIRE_LOG", "debug")
+        .variable("SEALWIRE_PASSPHRASE_FILE", "pass")
+        .variable("SEALWIRE_PROFILE", "alice")
+        .variable("SEALWIRE_SERVER", "ws://127.0.0.1:8080");
+    assert_eq!(case.load().expect("nothing is wrong").config, Config::default());
+}
+
+#[test]
 fn every_key_can_be_set_by_its_variable_to_what_is_shown() {
     let defaults = Config::default();
     let case = keys().fold(Case::new(), |case, key| {
