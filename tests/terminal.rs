@@ -1,6 +1,8 @@
 //! `sealwire-chat chat` in a real terminal: two people talk, each in a window of tmux, by keys, and what stands on their screens
 //! is read.
 
+#[path = "terminal/keys.rs"]
+mod keys;
 #[path = "terminal/window.rs"]
 mod window;
 
@@ -21,9 +23,13 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::of(&["alice", "bob"]).await
+    }
+
+    async fn of(names: &[&str]) -> Self {
         let server = Server::start().await;
         let place = Terminal::new(&server);
-        for name in ["alice", "bob"] {
+        for name in names {
             place.register(name).await;
         }
         Self { server, place, tmux: Tmux::new() }

@@ -112,7 +112,11 @@ impl Hands {
                 Action::Typing(peer) => hands.client.typing(&peer).await,
                 Action::Watch(names) => hands.client.watch(names).await,
                 Action::SharePresence(share) => hands.client.share_presence(share).await,
-                Action::AcceptIdentity(peer) => hands.client.accept_identity(&peer).await,
+                Action::AcceptIdentity(peer) => {
+                    let done = hands.client.accept_identity(&peer).await;
+                    hands.give(Input::Decided).await;
+                    done
+                }
                 Action::AskSafety(peer) => {
                     let number = hands.client.safety(&peer).await;
                     let number = number.map(|number| number.to_string()).map_err(|error| error.to_string());

@@ -74,6 +74,8 @@ pub(crate) enum Input {
         peer: Username,
         number: Result<String, String>,
     },
+    /// Answer to [`Action::AcceptIdentity`]: it is done, or cannot be.
+    Decided,
     /// Something that was decided could not be done.
     Refused(String),
 }
@@ -264,6 +266,7 @@ impl App {
             Input::NotStored { peer, text, reason } => self.not_stored(&peer, &text, &reason),
             Input::Failed { message_id, reason } => self.failed(message_id, reason),
             Input::Safety { peer, number } => self.safety(&peer, number),
+            Input::Decided => self.list_is_old = true,
             Input::Refused(reason) => self.notice(reason),
         }
         self.refresh();

@@ -34,12 +34,15 @@ impl<S: Storage> Core<S> {
     }
 
     /// The server shows another identity key than the believed one. All of the other account's manifests are needed before
-    /// a person can decide on them.
+    /// a person can decide on them; that there is something to decide is stored at once, as the alarm says so.
     pub(super) fn identity_changed(&mut self, name: &Username, keys: &Keys) -> Result<(), Error> {
-        if self.ask_from_start.remove(name) {
-            return Ok(self.storage.set_changed_key(name, keys)?);
+        let has_all = self.ask_from_start.remove(name);
+        if has_all || self.storage.changed_key(name)?.is_none() {
+            self.storage.set_changed_key(name, keys)?;
         }
-        self.ask_from_start.insert(name.clone());
+        if !has_all {
+            self.ask_from_start.insert(name.clone());
+        }
         Ok(())
     }
 

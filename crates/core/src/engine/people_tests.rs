@@ -71,6 +71,11 @@ fn all_manifests_of_a_changed_identity_are_asked_for() {
     let id = first["id"].as_str().map(str::to_owned);
     let answer = Keys { id, manifests: Vec::new(), devices: Vec::new(), ..other_bob() };
     world.core.take(ServerFrame::Keys(Box::new(answer))).unwrap();
+    // Whoever hears the alarm finds what there is to decide, though nothing can be believed yet.
+    assert!(world.core.events.iter().any(|event| matches!(event, Event::Alarm(_))));
+    assert!(world.core.storage.contact(&name("bob")).unwrap().changed_key);
+    let too_early = world.core.accept_identity(&name("bob"));
+    assert!(matches!(too_early, Err(Error::Untrusted { .. })), "{too_early:?}");
     let second = world.next_sent().unwrap();
     assert_eq!((&second["username"], &second["sinceVersion"]), (&Value::from("bob"), &Value::Null));
 }
