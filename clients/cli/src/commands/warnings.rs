@@ -22,7 +22,13 @@ pub(super) fn in_words(event: &Event) -> Option<String> {
         Event::OldKey { name, days } => format!(
             "a device of {name} has been away: its key should have been replaced {days} days ago; it is written to all the same"
         ),
-        Event::DevicesChanged { name, added, removed } => format!(
+        Event::DevicesChanged { added, removed, own: true, .. } => format!(
+            "your own devices are others than before: {} added, {} removed; if you know nothing of it, somebody has your keys: \
+             look at them with `sealwire-chat devices`, and remove what is not yours",
+            added.len(),
+            removed.len()
+        ),
+        Event::DevicesChanged { name, added, removed, own: false } => format!(
             "the devices of {name} are others than before: {} added, {} removed; if {name} knows nothing of it, somebody has \
              their keys",
             added.len(),
@@ -77,6 +83,14 @@ mod tests {
             let words = in_words(&Event::Alarm(alarm)).unwrap();
             assert!(words.starts_with("SECURITY WARNING: ") && words.contains(remedy), "{words}");
         }
+    }
+
+    #[test]
+    fn a_change_of_ones_own_devices_says_how_to_look_at_them() {
+        let changed =
+            |own| Event::DevicesChanged { name: "alice".parse().unwrap(), added: vec![], removed: vec![], own };
+        assert!(in_words(&changed(true)).unwrap().contains("sealwire-chat devices"));
+        assert!(in_words(&changed(false)).unwrap().starts_with("the devices of alice"));
     }
 
     #[test]

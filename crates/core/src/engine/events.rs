@@ -99,6 +99,8 @@ pub enum Event {
         added: Vec<DeviceId>,
         /// Which went.
         removed: Vec<DeviceId>,
+        /// Whether they are one's own.
+        own: bool,
     },
     /// Somebody who is watched came or went, as far as they let others see it. Of no meaning once the connection is lost.
     Presence {

@@ -95,7 +95,8 @@ impl<S: Storage> Core<S> {
         let (added, removed): (Vec<_>, Vec<_>) =
             (after.difference(&before).copied().collect(), before.difference(&after).copied().collect());
         if !added.is_empty() || !removed.is_empty() {
-            self.tell(Event::DevicesChanged { name: name.clone(), added, removed });
+            let own = *name == self.account.username;
+            self.tell(Event::DevicesChanged { name: name.clone(), added, removed, own });
         }
     }
 

@@ -117,7 +117,7 @@ fn other_devices_of_somebody_who_is_known_are_told() {
     world.core.lookups.want(&name("bob"));
     world.settle();
     let told = |event: &Event| match event {
-        Event::DevicesChanged { name, added, removed } => Some((name.clone(), added.clone(), removed.clone())),
+        Event::DevicesChanged { name, added, removed, .. } => Some((name.clone(), added.clone(), removed.clone())),
         _ => None,
     };
     let told: Vec<_> = world.core.events.iter().filter_map(told).collect();

@@ -22,9 +22,9 @@ impl App {
             }
             Event::Presence { name, online } => drop(self.presence.insert(name, online)),
             Event::Typing { from } => self.is_typing(from),
-            Event::DevicesChanged { name, added, removed } => {
-                let (words, is_me) = (counted(added.len(), removed.len()), name == self.me.name);
-                self.notice(if is_me { own_devices(&words) } else { other_devices(&name, &words) });
+            Event::DevicesChanged { name, added, removed, own } => {
+                let words = counted(added.len(), removed.len());
+                self.notice(if own { own_devices(&words) } else { other_devices(&name, &words) });
             }
             Event::Alarm(alarm) => self.alarm(&alarm),
             other => self.notice(said(&other)),

@@ -199,7 +199,12 @@ fn devices_that_come_and_go_are_told() {
     let mut app = talking(vec![]);
     let device = sealwire_protocol::ids::DeviceId::new_v7(MORNING, [7; 10]);
     for (who, words) in [("alice", "not you"), ("bob", "1 device was added, 2 devices were removed")] {
-        let event = Event::DevicesChanged { name: name(who), added: vec![device], removed: vec![device; 2] };
+        let event = Event::DevicesChanged {
+            name: name(who),
+            added: vec![device],
+            removed: vec![device; 2],
+            own: who == "alice",
+        };
         app.handle(Input::Client(Box::new(event)), 0);
         assert!(app.notices.last().unwrap().contains(words), "{:?}", app.notices);
     }
