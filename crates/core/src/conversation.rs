@@ -123,6 +123,13 @@ pub struct Contact {
     pub changed_key: bool,
 }
 
+impl Contact {
+    /// Of somebody about whom nothing was decided.
+    pub fn stranger(name: Username) -> Self {
+        Self { name, verified: false, blocked: false, muted: false, standing: Standing::Request, changed_key: false }
+    }
+}
+
 /// Whether one wants to hear of somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Standing {

@@ -474,15 +474,7 @@ impl App {
 
 /// A conversation in which nothing was said yet.
 fn begun_with(peer: &Username) -> Conversation {
-    let contact = Contact {
-        name: peer.clone(),
-        verified: false,
-        blocked: false,
-        muted: false,
-        standing: Standing::Request,
-        changed_key: false,
-    };
-    Conversation { peer: peer.clone(), unread: 0, last: None, contact }
+    Conversation { peer: peer.clone(), unread: 0, last: None, contact: Contact::stranger(peer.clone()) }
 }
 
 #[cfg(test)]

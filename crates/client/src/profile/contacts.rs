@@ -19,14 +19,7 @@ impl Profile {
         let sql = format!("SELECT {COLUMNS} FROM contacts WHERE username = ?1");
         let read = |row: &Row<'_>| read_contact(name.clone(), row, 0);
         let found = self.database.prepare_cached(&sql)?.query_row([self.vault.name(name)], read).optional()?;
-        Ok(found.unwrap_or_else(|| Contact {
-            name: name.clone(),
-            verified: false,
-            blocked: false,
-            muted: false,
-            standing: Standing::Request,
-            changed_key: false,
-        }))
+        Ok(found.unwrap_or_else(|| Contact::stranger(name.clone())))
     }
 
     /// Everybody with whom there was anything, but oneself, by name.

@@ -93,7 +93,7 @@ impl MemoryStorage {
     }
 
     fn decided(&mut self, name: &Username) -> &mut Decided {
-        let stranger = || Decided { contact: stranger(name), changed: None };
+        let stranger = || Decided { contact: Contact::stranger(name.clone()), changed: None };
         self.contacts.entry(name.clone()).or_insert_with(stranger)
     }
 
@@ -139,17 +139,6 @@ impl MemoryStorage {
 
     fn leave(&mut self, id: &MessageId) {
         self.outbox.retain(|one| one.outgoing.link.message_id != *id);
-    }
-}
-
-fn stranger(name: &Username) -> Contact {
-    Contact {
-        name: name.clone(),
-        verified: false,
-        blocked: false,
-        muted: false,
-        standing: Standing::Request,
-        changed_key: false,
     }
 }
 
@@ -213,7 +202,7 @@ impl Storage for MemoryStorage {
     }
 
     fn contact(&self, name: &Username) -> Result<Contact> {
-        Ok(self.contacts.get(name).map_or_else(|| stranger(name), |decided| decided.contact.clone()))
+        Ok(self.contacts.get(name).map_or_else(|| Contact::stranger(name.clone()), |decided| decided.contact.clone()))
     }
 
     fn set_blocked(&mut self, name: &Username, blocked: bool) -> Result<()> {
