@@ -1,5 +1,7 @@
 //! One connection: the log-in, its renewal, signs of life, and its end (protocol section 5).
 
+use std::collections::VecDeque;
+
 use rand_core::CryptoRng;
 use sealwire_e2ee::auth::to_sign;
 use sealwire_e2ee::provider::RsaOutcome;
@@ -18,6 +20,11 @@ use crate::storage::Storage;
 const LOG_IN: u64 = 15_000;
 /// After so long without a word of ours a heartbeat is sent, in milliseconds.
 const HEARTBEAT: u64 = 25_000;
+/// Each challenge costs a signature. An honest server sends one at the start, at most five more after errors, and one before
+/// the end of each session.
+const CHALLENGES: usize = 10;
+/// Within so long no more than [`CHALLENGES`] are answered, in milliseconds.
+const CHALLENGES_WITHIN: u64 = 60_000;
 /// The server answers heartbeats: who says nothing for so long is gone; in milliseconds.
 const SILENCE: u64 = 75_000;
 
@@ -29,6 +36,8 @@ pub(super) struct Line {
     heard: u64,
     said: u64,
     had_room: bool,
+    /// When the last challenges came, the oldest first.
+    challenges: VecDeque<u64>,
     /// The `seq` of the next message.
     pub(super) next_seq: u64,
 }
@@ -44,6 +53,7 @@ impl<S: Storage> Core<S> {
             heard: now.ticks,
             said: now.ticks,
             had_room: true,
+            challenges: VecDeque::new(),
             next_seq: 1,
         });
     }
@@ -61,6 +71,11 @@ impl<S: Storage> Core<S> {
         self.rotation.disconnected();
         self.mending = Mending::default();
         self.queue_came = false;
+        if !self.takes_more() {
+            // They were not acknowledged: they come again, when there is room for them.
+            self.inbox.clear();
+            self.inbox_bytes = 0;
+        }
         // The next challenge tells the time.
         self.awaits_time = false;
         for asker in self.requests.disconnected() {
@@ -111,10 +126,16 @@ impl<S: Storage> Core<S> {
         }
     }
 
-    /// Nothing of a challenge is believed before it is checked, its time neither.
+    /// Nothing of a challenge is believed before it is checked, its time neither; and only so many are answered.
     pub(super) fn challenged(&mut self, challenge: Challenge) -> Result<(), Error> {
         let Some(line) = &mut self.line else { return Ok(()) };
         line.handshake.check(&challenge)?;
+        let ticks = self.now.ticks;
+        line.challenges.retain(|came| ticks < came.saturating_add(CHALLENGES_WITHIN));
+        if line.challenges.len() >= CHALLENGES {
+            return Err(Error::Connect("the server sends one challenge after the other".to_owned()));
+        }
+        line.challenges.push_back(ticks);
         self.correction.observe(challenge.server_time, self.now.wall);
         self.challenge = Some(challenge);
         Ok(())

@@ -187,7 +187,10 @@ impl<S: Storage> Core<S> {
     pub(super) fn check_belief(&mut self, from: &Username, of: &Username, hash: [u8; 32]) -> Result<(), Error> {
         self.load_person(of)?;
         if !self.knows(of, &hash) {
-            self.beliefs.push((from.clone(), of.clone(), hash));
+            let belief = (from.clone(), of.clone(), hash);
+            if !self.beliefs.contains(&belief) {
+                self.beliefs.push(belief);
+            }
             self.lookups.want(of);
         }
         Ok(())

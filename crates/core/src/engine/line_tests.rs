@@ -4,7 +4,7 @@ use super::passing::from_bob;
 use super::*;
 use sealwire_e2ee::Lane;
 
-fn challenge(channel: u8) -> String {
+pub(super) fn challenge(channel: u8) -> String {
     serde_json::json!({
         "type": "challenge", "v": 1, "origin": "wss://chat.example.org", "channelId": Array([channel; 16]),
         "nonce": Array([2; 32]), "serverTime": NOW + 60_000, "expiresAt": NOW + 90_000,
@@ -12,7 +12,7 @@ fn challenge(channel: u8) -> String {
     .to_string()
 }
 
-fn logged_out() -> World {
+pub(super) fn logged_out() -> World {
     let mut world = world(Keys::clone);
     world.core.disconnected(world.now);
     world.settle();
@@ -30,7 +30,7 @@ fn batch(world: &mut World) -> Batch {
     panic!("there is no batch")
 }
 
-fn types(frames: &[Value]) -> Vec<&str> {
+pub(super) fn types(frames: &[Value]) -> Vec<&str> {
     frames.iter().filter_map(|frame| frame["type"].as_str()).collect()
 }
 

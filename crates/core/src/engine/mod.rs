@@ -58,6 +58,15 @@ const EVENTS_WAITING: usize = 1_024;
 /// Envelopes that wait to be opened before the server is read no further; and their bytes.
 const INBOX: usize = 256;
 const INBOX_BYTES: usize = 4 * 1024 * 1024;
+/// While nothing is taken out of it, the inbox holds so much more: what an honest server hands out before it waits for an
+/// acknowledgement, so that the answers behind it are heard.
+const HELD_INBOX: usize = 4;
+/// Envelopes that wait for the keys of their senders before none is taken out of the inbox any more; and their bytes. As many
+/// may wait because they are dated ahead.
+const DEFERRED: usize = 1_024;
+const DEFERRED_BYTES: usize = 16 * 1024 * 1024;
+/// Beliefs that wait for keys before no envelope is taken out of the inbox any more.
+const BELIEFS: usize = 1_024;
 
 /// Who sent a request.
 #[derive(Debug)]
@@ -238,7 +247,12 @@ impl<S: Storage> Core<S> {
 
     /// Whether more may be read from the server: what waits is bounded.
     pub fn has_room(&self) -> bool {
-        self.events.len() < EVENTS_WAITING && self.inbox.len() < INBOX && self.inbox_bytes < INBOX_BYTES
+        self.events.len() < EVENTS_WAITING && !self.inbox_is_full()
+    }
+
+    fn inbox_is_full(&self) -> bool {
+        let times = if self.takes_more() { 1 } else { HELD_INBOX };
+        self.inbox.len() >= times * INBOX || self.inbox_bytes >= times * INBOX_BYTES
     }
 
     /// Whether anybody reads the events.
@@ -406,6 +420,9 @@ impl<S: Storage> Core<S> {
 
     /// A log-in went well: this begins a session, or prolongs it.
     fn session(&mut self, session: &Session) -> Result<(), Error> {
+        if session.username != self.account.username || session.device_id != self.account.device {
+            return Err(Error::Connect("the server let in somebody else than was logging in".to_owned()));
+        }
         self.pace.set_limits(&session.limits);
         if !self.online {
             self.online = true;

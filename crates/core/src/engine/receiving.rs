@@ -9,7 +9,7 @@ use sealwire_e2ee::{ContentType, Lane, NoSenderKey, OpenError, Opened, Receiver}
 use sealwire_protocol::frames::{ClientFrame, Delivered, Request};
 use sealwire_protocol::ids::{DeviceId, Kid, MessageId, Username};
 
-use super::{Alarm, Core, Event, Message, Outcomes, Work};
+use super::{Alarm, BELIEFS, Core, DEFERRED, DEFERRED_BYTES, Event, Message, Outcomes, Work};
 use crate::chain::{self, Link};
 use crate::conversation::{Contact, Standing, text_of};
 use crate::convert::envelope;
@@ -102,7 +102,7 @@ impl<S: Storage> Core<S> {
                 self.deferred = others;
                 let (done, frames) = Vec::<(i64, Delivered)>::into_iter(these).unzip();
                 self.begin(frames, done, None, true)?;
-            } else if !self.inbox.is_empty() {
+            } else if !self.inbox.is_empty() && self.takes_more() {
                 let (lines, frames): (Vec<_>, Vec<_>) = self.inbox.drain(..self.inbox.len().min(OPEN_AT_ONCE)).unzip();
                 self.inbox_bytes -= frames.iter().map(|frame| frame.encrypted_message.0.len()).sum::<usize>();
                 let of_this_line = |(line, _): &(u64, &Delivered)| *line == self.lines;
@@ -112,7 +112,32 @@ impl<S: Storage> Core<S> {
                 break;
             }
         }
+        if self.line.is_some() && self.inbox_is_full() && !self.takes_more() {
+            return Err(Error::Connect("the server sends messages, and not the keys to open them with".to_owned()));
+        }
         Ok(())
+    }
+
+    /// Whether envelopes are taken out of the inbox: a server that answers no look-up must not fill this device. The answers
+    /// make room again, and what waits in the inbox is not acknowledged.
+    pub(super) fn takes_more(&self) -> bool {
+        let time = self.time();
+        let waiting = self.deferred.iter().filter(|(_, frame)| ahead(frame.timestamp, time).is_none());
+        let (count, bytes) = waiting.fold((0, 0), |(count, bytes), (_, frame)| (count + 1, bytes + size(frame)));
+        count < DEFERRED && bytes < DEFERRED_BYTES && self.beliefs.len() < BELIEFS
+    }
+
+    /// Whether these may wait for their time with those that do. They are not stored, nor acknowledged, if not.
+    fn may_wait_for_their_time(&self, incoming: &[Incoming]) -> bool {
+        let time = self.time();
+        let new = incoming.iter().filter_map(|one| match one {
+            Incoming::Deferred(frame) => Some(&**frame),
+            _ => None,
+        });
+        let waiting = self.deferred.iter().map(|(_, frame)| frame).chain(new);
+        let waiting = waiting.filter(|frame| ahead(frame.timestamp, time).is_some());
+        let (count, bytes) = waiting.fold((0, 0), |(count, bytes), frame| (count + 1, bytes + size(frame)));
+        count <= DEFERRED && bytes <= DEFERRED_BYTES
     }
 
     /// Steps 1 to 6, and the jobs of step 7. `looked_up`: the keys of their sender are as fresh as can be.
@@ -230,6 +255,10 @@ impl<S: Storage> Core<S> {
                 Err(error) => incoming.push(failed(&frame, &error.to_string())),
             }
         }
+        // Those that are decided on anew wait here already.
+        if done.is_empty() && !self.may_wait_for_their_time(&incoming) {
+            return Err(Error::Connect("the server sends too many messages that are dated ahead".to_owned()));
+        }
         let taken = self.storage.take_in(&incoming, done)?;
         let deferred = incoming.iter().any(|one| matches!(one, Incoming::Deferred(_)));
         let mut taken = taken.into_iter();
@@ -328,6 +357,11 @@ impl<S: Storage> Core<S> {
         }
         Ok(())
     }
+}
+
+/// What an envelope takes, in bytes; the rest of it is small.
+fn size(frame: &Delivered) -> usize {
+    frame.encrypted_message.0.len()
 }
 
 /// How long an envelope is dated too far ahead to be opened, in milliseconds; `None`: it is not.

@@ -275,6 +275,8 @@ fn other_bob() -> Keys {
     shown("bob", 2, &DeviceKeys { aik: key!(IdentityKey, "k6").into(), dsk, dwk })
 }
 
+#[path = "bounds_tests.rs"]
+mod bounds;
 #[path = "line_tests.rs"]
 mod line;
 #[path = "mending_tests.rs"]
