@@ -394,16 +394,17 @@ impl Session {
         }));
     }
 
-    /// The client has said something after it was told what it missed and what has expired, so it knows.
-    fn forget_told(&mut self, ctx: &mut SessionContext) {
+    /// The client has said something after it was told what it missed and what has expired, so it knows. A successor must
+    /// not tell it again: the departure is held until it is forgotten, and the connection may end meanwhile.
+    fn forget_told(&mut self) {
         let node = self.node.clone();
         let Some(session) = self.authenticated() else { return };
         let (missed, expired) = (session.told_missed.take(), std::mem::take(&mut session.told_expired));
         if missed.is_none() && expired.is_empty() {
             return;
         }
-        let device = session.device;
-        let forget = async move {
+        let (device, departure) = (session.device, session.departure.clone());
+        tokio::spawn(async move {
             if let Some(count) = missed
                 && let Err(error) = login::in_time(&node, node.store.forget_missed(&device, count)).await
             {
@@ -415,8 +416,8 @@ impl Session {
             {
                 tracing::warn!(%error, count, "a device will be told again what has expired");
             }
-        };
-        ctx.spawn(forget.into_actor(self));
+            drop(departure);
+        });
     }
 
     /// What every turn ends with.

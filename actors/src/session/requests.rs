@@ -27,7 +27,7 @@ impl Session {
     /// A text message came.
     pub(super) fn text(&mut self, text: &ByteString, ctx: &mut SessionContext) {
         self.heard();
-        self.forget_told(ctx);
+        self.forget_told();
         match &mut self.stage {
             Stage::Closing => {}
             Stage::Greeting(greeting) => match greeting.frame() {
