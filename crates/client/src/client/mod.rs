@@ -250,8 +250,18 @@ impl Client {
     pub async fn stop(self) {
         let (reply, stopped) = oneshot::channel();
         if self.commands.send(Command::Stop(reply)).await.is_ok() {
-            // An error means that it has ended already.
-            let _ = stopped.await;
+            // Without an answer it has ended already.
+            let _ = self.answered(stopped).await;
+        }
+    }
+
+    /// Waits for the answer to a command; `None` when there will be none. A command that is sent in the very moment in which
+    /// the driver ends may lie in the queue, unseen, for as long as there are handles: its answer alone must not be awaited.
+    async fn answered<T>(&self, mut answer: oneshot::Receiver<T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            answer = &mut answer => answer.ok(),
+            () = self.commands.closed() => answer.try_recv().ok(),
         }
     }
 
@@ -265,7 +275,7 @@ impl Client {
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         if self.commands.send(command(reply)).await.is_ok()
-            && let Ok(answer) = answer.await
+            && let Some(answer) = self.answered(answer).await
         {
             return Ok(answer);
         }
