@@ -23,8 +23,10 @@ pub(super) fn logged_out() -> World {
 fn batch(world: &mut World) -> Batch {
     world.pump();
     while let Some(effect) = world.core.next_effect() {
-        if let Effect::Run(batch) = effect {
-            return batch;
+        match effect {
+            Effect::Run(batch) => return batch,
+            Effect::Send(frame) => panic!("{frame} is sent before anything is done"),
+            _ => {}
         }
     }
     panic!("there is no batch")
@@ -100,6 +102,18 @@ fn nothing_is_acknowledged_before_it_is_stored_nor_on_another_connection() {
     world.core.take(ServerFrame::Message(message)).unwrap();
     assert_eq!(types(&world.settle()), ["ack"]);
     assert_eq!(world.core.storage.unshown().unwrap().len(), 1);
+}
+
+#[test]
+fn a_number_that_was_skipped_or_given_twice_ends_the_connection() {
+    for seq in [0, 1, 3] {
+        let mut world = world(Keys::clone);
+        world.core.take(ServerFrame::Message(Box::new(envelope(NOW)))).unwrap();
+        let next = Delivered { seq, ..envelope(NOW + 1) };
+        let error = world.core.take(ServerFrame::Message(Box::new(next))).unwrap_err();
+        assert!(error.is_passing(), "{error}");
+        assert_eq!(world.core.inbox.len(), 1);
+    }
 }
 
 #[test]

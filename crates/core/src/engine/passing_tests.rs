@@ -13,13 +13,24 @@ use crate::passing::{SIGNAL_LIFE, TYPING, TYPING_EVERY};
 
 /// What bob seals for alice.
 pub(super) fn from_bob(lane: Lane, n: u64, timestamp: u64, body: &[u8]) -> Box<Delivered> {
-    let hash = |who: &str, n, keys: &DeviceKeys| person(&shown(who, n, keys)).chain().newest_hash();
+    let alices = person(&shown("alice", 1, &ALICE)).chain().newest_hash();
+    from_bob_who_believes(alices, lane, n, timestamp, body)
+}
+
+/// The same, with the hash of the list of devices that bob believes alice to have.
+pub(super) fn from_bob_who_believes(
+    alices: [u8; 32],
+    lane: Lane,
+    n: u64,
+    timestamp: u64,
+    body: &[u8],
+) -> Box<Delivered> {
     let payload = Payload {
         content_type: ContentType::Content,
         counter: if lane == Lane::Message { 1 } else { 0 },
         previous: [0; 32],
-        self_manifest: hash("bob", 2, &BOB),
-        peer_manifest: hash("alice", 1, &ALICE),
+        self_manifest: person(&shown("bob", 2, &BOB)).chain().newest_hash(),
+        peer_manifest: alices,
         body: Zeroizing::new(body.to_vec()),
     };
     let target = Target { username: name("alice"), device: device(1), dwk: ALICE.dwk.public().clone() };

@@ -1,7 +1,9 @@
 //! What follows when somebody's keys or devices are others than before.
 
+use sealwire_e2ee::Lane;
 use sealwire_e2ee::manifest::SignedManifest;
 
+use super::passing::from_bob_who_believes;
 use super::*;
 use crate::convert::manifest_from_frame;
 
@@ -134,6 +136,26 @@ fn a_device_that_was_removed_stops_and_says_so() {
     let answer = Keys { id: asked["id"].as_str().map(str::to_owned), ..world.alice.clone() };
     let error = world.core.take(ServerFrame::Keys(Box::new(answer))).unwrap_err();
     assert!(matches!(error, Error::Removed) && !error.is_passing(), "{error}");
+}
+
+#[test]
+fn a_message_that_names_another_list_of_devices_is_looked_up_and_raises_an_alarm() {
+    let other_manifest = |world: &World| {
+        let told = |event: &&Event| match event {
+            Event::Alarm(Alarm::OtherManifest { from, of }) => *from == name("bob") && *of == name("alice"),
+            _ => false,
+        };
+        world.core.events.iter().filter(told).count()
+    };
+    let believed = person(&shown("alice", 1, &ALICE)).chain().newest_hash();
+    for (hash, alarms) in [(believed, 0), ([7; 32], 1)] {
+        let mut world = world(Keys::clone);
+        world.settle();
+        let message = from_bob_who_believes(hash, Lane::Message, 1, NOW, br#"{"kind":"text","text":"hi"}"#);
+        world.core.take(ServerFrame::Message(message)).unwrap();
+        world.settle();
+        assert_eq!(other_manifest(&world), alarms);
+    }
 }
 
 #[test]
