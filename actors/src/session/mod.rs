@@ -211,12 +211,10 @@ impl Session {
         let now = self.now();
         let Some(session) = self.authenticated() else { return true };
         let taken = session.quota.lock().take(what, now);
-        taken
-            .map_err(|after| {
-                let error = ErrorFrame::new(ErrorCode::RateLimited, text);
-                self.rate_limited(ErrorFrame { id: id.cloned(), ..error }, after, ctx);
-            })
-            .is_ok()
+        let Err(after) = taken else { return true };
+        let error = ErrorFrame::new(ErrorCode::RateLimited, text);
+        self.rate_limited(ErrorFrame { id: id.cloned(), ..error }, after, ctx);
+        false
     }
 
     /// Handles everything that was left in the inbox.

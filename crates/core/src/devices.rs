@@ -176,14 +176,23 @@ pub fn check_backup(
     manifests: &[ManifestFrame],
 ) -> Result<(Chain, IdentityKey), DevicesError> {
     let identity = IdentityKey::from_pkcs8(&backup.aik_private.0)?;
+    let chain = whole_chain(username, identity.public().clone(), manifests)?;
+    let known = chain.newest().version >= backup.version && chain.knows(&backup.hash.0);
+    if known { Ok((chain, identity)) } else { Err(DevicesError::GoneBack) }
+}
+
+/// The chain of an identity key, from its first manifest on.
+///
+/// # Errors
+/// [`DevicesError`] says what does not hold.
+pub fn whole_chain(username: &Username, aik: Spki, manifests: &[ManifestFrame]) -> Result<Chain, DevicesError> {
     let mut manifests = manifests.iter().map(manifest_from_frame);
     let first = manifests.next().ok_or(DevicesError::NoManifest)??;
-    let mut chain = Chain::start(username.clone(), identity.public().clone(), first)?;
+    let mut chain = Chain::start(username.clone(), aik, first)?;
     for manifest in manifests {
         chain.extend(manifest?)?;
     }
-    let known = chain.newest().version >= backup.version && chain.knows(&backup.hash.0);
-    if known { Ok((chain, identity)) } else { Err(DevicesError::GoneBack) }
+    Ok(chain)
 }
 
 fn read_identity(secret: &Secret, aik: &Spki) -> Result<IdentityKey, DevicesError> {

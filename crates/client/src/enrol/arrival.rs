@@ -19,8 +19,8 @@ use super::Progress;
 use super::own;
 use super::recovery_code::{self, Kept};
 use super::visit::{Answer, Visit, Who, patiently, wrong_answer};
-use crate::convert::{cert_to_frame, manifest_from_frame, manifest_to_frame};
-use crate::devices::{Change, DevicesError, Linked, check_handover, check_shown, next_manifest};
+use crate::convert::{cert_to_frame, manifest_to_frame};
+use crate::devices::{Change, DevicesError, Linked, check_handover, check_shown, next_manifest, whole_chain};
 use crate::error::Error;
 use crate::handover::Handover;
 use crate::profile::{Arrived, DeviceKeys, NewAccount, Profile, ProfileError};
@@ -79,7 +79,10 @@ impl Arrival {
         now: u64,
     ) -> Result<(), Error> {
         self.handover.manifests.pop();
-        let mut chain = whole_chain(&self.handover)?;
+        // A recovery was handed all of the chain.
+        let aik = Spki::parse(&self.handover.aik.0).map_err(DevicesError::from).map_err(EnrolError::from)?;
+        let chain = whole_chain(&self.handover.username, aik, &self.handover.manifests);
+        let mut chain = chain.map_err(EnrolError::from)?;
         own::catch_up(&mut chain, links)?;
         let remove_others = self.recovery.as_ref().is_some_and(|recovery| recovery.remove_others);
         self.list(&chain, device, keys.dsk.public(), remove_others, now)
@@ -106,18 +109,6 @@ impl Arrival {
         self.handover.manifests = chain.manifests().map(manifest_to_frame).chain([manifest_to_frame(&next)]).collect();
         Ok(())
     }
-}
-
-/// The chain that a recovery was handed: all of it.
-fn whole_chain(handover: &Handover) -> Result<Chain, EnrolError> {
-    let aik = Spki::parse(&handover.aik.0).map_err(DevicesError::from)?;
-    let mut manifests = handover.manifests.iter().map(manifest_from_frame);
-    let first = manifests.next().ok_or(DevicesError::NoManifest)?.map_err(DevicesError::from)?;
-    let mut chain = Chain::start(handover.username.clone(), aik, first).map_err(DevicesError::from)?;
-    for manifest in manifests {
-        chain.extend(manifest.map_err(DevicesError::from)?).map_err(DevicesError::from)?;
-    }
-    Ok(chain)
 }
 
 /// Goes on with what is stored.
@@ -198,16 +189,17 @@ fn certified(
     if let Some(new) = profile.prepared(&server.origin(), username)?.filter(|new| is_usable(new, now)) {
         return Ok(new.wrap);
     }
-    let cert = WrapCert {
-        seq: 1,
-        dwk: keys.dwk.public().clone(),
-        not_before: now,
-        not_after: now.saturating_add(WRAP_KEY_LIFE),
-    };
-    let wrap = cert_to_frame(&keys.dsk.certify(&mut UnwrapErr(SysRng), username, device, cert));
+    let wrap = first_certificate(username, device, keys, now);
     let new = NewAccount { username: username.clone(), manifest: arrival.newest()?.clone(), wrap };
     profile.prepare(&server.origin(), &new)?;
     Ok(new.wrap)
+}
+
+/// The certificate of a device's first wrap key, from `now` on by the server's clock.
+pub(crate) fn first_certificate(username: &Username, device: &DeviceId, keys: &DeviceKeys, now: u64) -> WrapFrame {
+    let dwk = keys.dwk.public().clone();
+    let cert = WrapCert { seq: 1, dwk, not_before: now, not_after: now.saturating_add(WRAP_KEY_LIFE) };
+    cert_to_frame(&keys.dsk.certify(&mut UnwrapErr(SysRng), username, device, cert))
 }
 
 /// Whether a certificate that was prepared earlier is in date by the server's clock.

@@ -9,12 +9,12 @@ use sealwire_protocol::ErrorCode;
 use sealwire_protocol::base64::Blob;
 use sealwire_protocol::frames::{DeviceWrap, Keys, Register, Request};
 use sealwire_protocol::ids::{DeviceId, Username};
-use sealwire_protocol::signed::{Manifest, ManifestDevice, Purpose, WrapCert};
+use sealwire_protocol::signed::{Manifest, ManifestDevice, Purpose};
 
-use super::arrival::{WRAP_KEY_LIFE, is_usable};
+use super::arrival::{first_certificate, is_usable};
 use super::visit::{Answer, Visit, Who, patiently};
 use super::{make_keys, recovery_code, refuse_second_account, store_keys};
-use crate::convert::{cert_to_frame, manifest_to_frame};
+use crate::convert::manifest_to_frame;
 use crate::error::Error;
 use crate::pins::Person;
 use crate::profile::{DeviceKeys, NewAccount, Profile, ProfileError};
@@ -142,10 +142,8 @@ pub(crate) fn new_account(username: &Username, device: &DeviceId, keys: &DeviceK
     let manifest = Manifest { version: 1, prev_hash: [0; 32], issued_at: now, devices: vec![this] };
     let manifest =
         identity(keys).sign_manifest(&mut rng, username, manifest).expect("one device in version 1 has its shape");
-    let dwk = keys.dwk.public().clone();
-    let cert = WrapCert { seq: 1, dwk, not_before: now, not_after: now.saturating_add(WRAP_KEY_LIFE) };
-    let wrap = keys.dsk.certify(&mut rng, username, device, cert);
-    NewAccount { username: username.clone(), manifest: manifest_to_frame(&manifest), wrap: cert_to_frame(&wrap) }
+    let wrap = first_certificate(username, device, keys, now);
+    NewAccount { username: username.clone(), manifest: manifest_to_frame(&manifest), wrap }
 }
 
 fn register_frame(answer: Answer, device: &DeviceId, keys: &DeviceKeys, new: NewAccount) -> Request<'static> {
@@ -163,8 +161,10 @@ fn register_frame(answer: Answer, device: &DeviceId, keys: &DeviceKeys, new: New
 
 #[cfg(test)]
 mod tests {
+    use super::super::arrival::WRAP_KEY_LIFE;
     use super::*;
     use sealwire_e2ee::{SigningKey, WrapKey};
+    use sealwire_protocol::signed::WrapCert;
 
     #[test]
     fn what_was_prepared_is_used_while_its_certificate_is_in_date() {

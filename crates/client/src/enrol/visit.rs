@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use getrandom::SysRng;
 use rand_core::{Rng, UnwrapErr};
+use sealwire_core::requests::answered_id;
 use sealwire_e2ee::SigningKey;
 use sealwire_protocol::base64::{Array, Blob};
 use sealwire_protocol::frames::{Auth, Challenge, ClientFrame, Request, ServerFrame};
@@ -73,7 +74,7 @@ impl Visit {
         let deadline = Instant::now() + ANSWER;
         loop {
             let frame = self.next(deadline).await?;
-            if id_of(&frame) == Some(id.as_str()) {
+            if answered_id(&frame) == Some(id.as_str()) {
                 return Ok(frame);
             }
         }
@@ -151,19 +152,6 @@ async fn next_frame(connection: &mut Connection, deadline: Instant) -> Result<Se
         .await
         .map_err(|_| Error::Connect("the server gave no answer in time".to_owned()))??;
     serde_json::from_str(&text).map_err(|_| Error::Connect("the server sent something that is no frame".to_owned()))
-}
-
-/// The `id` of the request that a frame answers.
-fn id_of(frame: &ServerFrame) -> Option<&str> {
-    match frame {
-        ServerFrame::Challenge(frame) => frame.id.as_deref(),
-        ServerFrame::Error(frame) => frame.id.as_deref(),
-        ServerFrame::Keys(frame) => frame.id.as_deref(),
-        ServerFrame::Devices(frame) => frame.id.as_deref(),
-        ServerFrame::Rendezvous(frame) => frame.id.as_deref(),
-        ServerFrame::Backup(frame) => frame.id.as_deref(),
-        _ => None,
-    }
 }
 
 /// An answer of another type than was asked for.

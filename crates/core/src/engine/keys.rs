@@ -8,7 +8,7 @@ use sealwire_protocol::ErrorCode;
 use sealwire_protocol::frames::{ClientFrame, ErrorFrame, KeyQuery, Keys, Request};
 use sealwire_protocol::ids::{DeviceId, Username};
 
-use super::{Alarm, Answer, Core, Event, Ticket};
+use super::{Alarm, Answer, Core, Event};
 use crate::error::Error;
 use crate::handover::Pin;
 use crate::pins::{Learned, Person, PinError};
@@ -162,9 +162,7 @@ impl<S: Storage> Core<S> {
         if let Some(error) = failed {
             // There is no list that could be another one than is believed.
             self.beliefs.retain(|(_, of, _)| of != name);
-            let (these, others) = std::mem::take(&mut self.safety).into_iter().partition(|(of, _)| of == name);
-            self.safety = others;
-            let these: Vec<(Username, Ticket)> = these;
+            let these: Vec<_> = self.safety.extract_if(.., |(of, _)| of == name).collect();
             these.into_iter().for_each(|(_, ticket)| self.answer(ticket, Err(error.clone())));
         }
         self.decide_beliefs(name);
@@ -173,9 +171,7 @@ impl<S: Storage> Core<S> {
     }
 
     fn decide_beliefs(&mut self, name: &Username) {
-        let (these, others) = std::mem::take(&mut self.beliefs).into_iter().partition(|(_, of, _)| of == name);
-        self.beliefs = others;
-        let these: Vec<(Username, Username, [u8; 32])> = these;
+        let these: Vec<_> = self.beliefs.extract_if(.., |(_, of, _)| of == name).collect();
         for (from, of, hash) in these {
             if !self.knows(&of, &hash) {
                 self.alarm(Alarm::OtherManifest { from, of });

@@ -389,7 +389,7 @@ impl<S: Storage> Core<S> {
         }
     }
 
-    /// A frame of a running session. Messages are collected for [`Self::take_inbox`].
+    /// A frame of a running session. Messages are collected for [`Self::open_next`].
     fn take(&mut self, frame: ServerFrame) -> Result<(), Error> {
         if let Some(asker) = answered_id(&frame).and_then(|id| self.requests.answered(id)) {
             return self.request_answered(frame, asker);

@@ -80,7 +80,7 @@ impl<S: Storage> Core<S> {
             return Err(Error::Connect("the server skipped a message".to_owned()));
         }
         line.next_seq += 1;
-        self.inbox_bytes += message.encrypted_message.0.len();
+        self.inbox_bytes += size(&message);
         self.inbox.push_back((self.lines, message));
         Ok(())
     }
@@ -97,14 +97,11 @@ impl<S: Storage> Core<S> {
     pub(super) fn open_next(&mut self) -> Result<(), Error> {
         while !self.opening {
             if let Some(name) = self.to_retry.pop_front() {
-                let of = |(_, frame): &(i64, Delivered)| frame.from == name;
-                let (these, others) = std::mem::take(&mut self.deferred).into_iter().partition(of);
-                self.deferred = others;
-                let (done, frames) = Vec::<(i64, Delivered)>::into_iter(these).unzip();
+                let (done, frames) = self.deferred.extract_if(.., |(_, frame)| frame.from == name).unzip();
                 self.begin(frames, done, None, true)?;
             } else if !self.inbox.is_empty() && self.takes_more() {
                 let (lines, frames): (Vec<_>, Vec<_>) = self.inbox.drain(..self.inbox.len().min(OPEN_AT_ONCE)).unzip();
-                self.inbox_bytes -= frames.iter().map(|frame| frame.encrypted_message.0.len()).sum::<usize>();
+                self.inbox_bytes -= frames.iter().map(size).sum::<usize>();
                 let of_this_line = |(line, _): &(u64, &Delivered)| *line == self.lines;
                 let seq = lines.into_iter().zip(&frames).filter(of_this_line).map(|(_, frame)| frame.seq).max();
                 self.begin(frames, Vec::new(), seq.map(|seq| (self.lines, seq)), false)?;

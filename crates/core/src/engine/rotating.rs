@@ -1,7 +1,6 @@
 //! This device's wrap keys: what [`crate::rotation`] decides is done here.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use sealwire_e2ee::certificate::UnsignedWrapCert;
 use sealwire_e2ee::provider::{KeyUse, RsaJob, RsaOutcome};
@@ -29,9 +28,7 @@ impl<S: Storage> Core<S> {
 
     /// Does what is to be done about the wrap keys now.
     pub(super) fn rotate(&mut self) -> Result<(), Error> {
-        let waiting = self.kids_waited_for();
-        let now = self.moment();
-        while let Some(step) = self.rotation.next(now, |kid| waiting.contains(kid)) {
+        while let Some(step) = self.next_step() {
             match step {
                 Step::Make { seq } => self.run(Work::Make { seq }, vec![RsaJob::Generate(KeyUse::Wrap)]),
                 Step::Tell(kid) => self.tell_of_key(&kid)?,
@@ -54,9 +51,11 @@ impl<S: Storage> Core<S> {
         Ok(())
     }
 
-    /// The wrap keys to which envelopes are sealed that wait for their sender's keys.
-    fn kids_waited_for(&self) -> HashSet<Kid> {
-        self.deferred.iter().filter_map(|(_, frame)| addressed_kid(frame, &self.account)).collect()
+    /// What is to be done next. A key is kept while an envelope that is sealed to it waits for its sender's keys.
+    fn next_step(&mut self) -> Option<Step> {
+        let (now, deferred, account) = (self.moment(), &self.deferred, &self.account);
+        let is_waited_for = |kid: &Kid| deferred.iter().any(|(_, frame)| addressed_kid(frame, account) == Some(*kid));
+        self.rotation.next(now, is_waited_for)
     }
 
     /// Tells the server of a key, by the certificate that is stored.

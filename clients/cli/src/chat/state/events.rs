@@ -27,7 +27,11 @@ impl App {
                 self.notice(if own { own_devices(&words) } else { other_devices(&name, &words) });
             }
             Event::Alarm(alarm) => self.alarm(&alarm),
-            other => self.notice(said(&other)),
+            other => {
+                if let Some(words) = said(&other) {
+                    self.notice(words);
+                }
+            }
         }
     }
 
@@ -117,8 +121,8 @@ fn other_devices(name: &Username, words: &str) -> String {
 }
 
 /// Everything else that stays until it is dismissed.
-fn said(event: &Event) -> String {
-    match event {
+fn said(event: &Event) -> Option<String> {
+    Some(match event {
         Event::Missing { from, counters, .. } => {
             let (first, last) = (counters.start(), counters.end());
             format!(
@@ -136,6 +140,14 @@ fn said(event: &Event) -> String {
             "A device of {name} has been away for long: its key should have been replaced {days} days ago. What you write is \
              sealed for it all the same."
         ),
-        other => format!("{other:?}"),
-    }
+        // What is told elsewhere.
+        Event::Message(_)
+        | Event::Status { .. }
+        | Event::Online
+        | Event::Offline(_)
+        | Event::Presence { .. }
+        | Event::Typing { .. }
+        | Event::DevicesChanged { .. }
+        | Event::Alarm(_) => return None,
+    })
 }
