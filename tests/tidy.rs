@@ -13,8 +13,9 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 const ARROWS: &[(&str, &[&str])] = &[
     ("sealwire-protocol", &[]),
     ("sealwire-store", &["sealwire-protocol"]),
-    ("sealwire-actors", &["sealwire-protocol", "sealwire-store"]),
-    ("sealwire", &["sealwire-actors", "sealwire-protocol", "sealwire-store"]),
+    ("sealwire-bus", &["sealwire-protocol"]),
+    ("sealwire-actors", &["sealwire-bus", "sealwire-protocol", "sealwire-store"]),
+    ("sealwire", &["sealwire-actors", "sealwire-bus", "sealwire-protocol", "sealwire-store"]),
     ("sealwire-e2ee", &["sealwire-protocol"]),
     ("sealwire-core", &["sealwire-e2ee", "sealwire-protocol"]),
     ("sealwire-client", &["sealwire-core", "sealwire-e2ee", "sealwire-protocol"]),
