@@ -53,6 +53,13 @@ pub trait Mailboxes: Send + Sync + 'static {
     /// Takes `count` off [`missed`](News::missed): the device has been told.
     async fn forget_missed(&self, device: &DeviceId, count: u64) -> Result<(), StoreError>;
 
+    /// Which of these devices have mail, each once, in any order.
+    async fn with_mail(&self, devices: Vec<DeviceId>) -> Result<Vec<DeviceId>, StoreError>;
+
+    /// Milliseconds since 1970 by the store's own clock, by which the nodes that share it set theirs; `None` where it has none
+    /// but that of the node.
+    async fn time(&self) -> Result<Option<u64>, StoreError>;
+
     /// The highest [`Mail::order`] that any mailbox holds, or 0: a clock that was set back must not sort new mail
     /// before old.
     async fn highest_order(&self) -> Result<u64, StoreError>;

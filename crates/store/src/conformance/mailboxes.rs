@@ -113,3 +113,33 @@ pub async fn the_highest_order_is_of_any_mailbox<S: Store>(store: Arc<S>) {
     append(&*store, vec![mail(9, 9, Mail::MAX_ORDER)]).await;
     assert_eq!(highest().await, Mail::MAX_ORDER);
 }
+
+/// Each once, however often it is asked for, and only those that have mail.
+pub async fn the_devices_with_mail_are_named<S: Store>(store: Arc<S>) {
+    let with_mail = |asked: &[u64]| {
+        let (store, asked) = (Arc::clone(&store), asked.iter().map(|n| device(*n)).collect());
+        async move {
+            let mut found = store.with_mail(asked).await.expect("the store knows who has mail");
+            found.sort_unstable();
+            found
+        }
+    };
+    append(&*store, vec![mail(1, 1, 10), mail(2, 2, 20), mail(2, 3, 30), mail(3, 4, 40)]).await;
+    assert_eq!(with_mail(&[3, 2, 4, 2]).await, [device(2), device(3)]);
+    remove(&*store, 2, &[2, 3]).await;
+    assert_eq!(with_mail(&[1, 2]).await, [device(1)]);
+    assert_eq!(with_mail(&[]).await, []);
+}
+
+/// It is some time of this century, if there is one, and does not stand still for long.
+pub async fn a_store_with_a_clock_knows_the_time<S: Store>(store: Arc<S>) {
+    let time = || async { store.time().await.expect("the store answers") };
+    let Some(first) = time().await else { return };
+    assert!((1_700_000_000_000..4_200_000_000_000).contains(&first), "{first}");
+    let goes = async {
+        while time().await.is_none_or(|next| next <= first) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), goes).await.expect("the store's clock goes");
+}

@@ -100,6 +100,8 @@ macro_rules! conformance_suite {
             an_empty_batch_does_nothing
             find_names_every_holder
             the_highest_order_is_of_any_mailbox
+            the_devices_with_mail_are_named
+            a_store_with_a_clock_knows_the_time
             usage_counts_messages_and_bytes
             usage_follows_appends_and_removals
             own_copies_are_not_a_senders_share

@@ -127,6 +127,18 @@ impl Mailboxes for MemoryStore {
         Ok(())
     }
 
+    async fn with_mail(&self, devices: Vec<DeviceId>) -> Result<Vec<DeviceId>, StoreError> {
+        let state = self.state.lock();
+        let has_mail =
+            |device: &DeviceId| state.mailboxes.get(device).is_some_and(|mailbox| mailbox.kept().next().is_some());
+        let asked: HashSet<DeviceId> = devices.into_iter().collect();
+        Ok(asked.into_iter().filter(has_mail).collect())
+    }
+
+    async fn time(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
     async fn highest_order(&self) -> Result<u64, StoreError> {
         let state = self.state.lock();
         Ok(state.mailboxes.values().filter_map(Mailbox::highest_order).max().unwrap_or(0))

@@ -226,6 +226,20 @@ pub(super) fn forget_missed(transaction: &Transaction<'_>, device: &DeviceId, co
         .map(drop)
 }
 
+/// Which of these devices have mail.
+pub(super) fn with_mail(connection: &Connection, mut devices: Vec<DeviceId>) -> rusqlite::Result<Vec<DeviceId>> {
+    devices.sort_unstable();
+    devices.dedup();
+    let mut has_mail = connection.prepare_cached("SELECT 1 FROM mail WHERE device = ?1 LIMIT 1")?;
+    let mut found = Vec::new();
+    for device in devices {
+        if has_mail.exists([device.as_bytes()])? {
+            found.push(device);
+        }
+    }
+    Ok(found)
+}
+
 /// The highest order, by hopping from mailbox to mailbox in the index of fronts: no index of its own to keep up for a
 /// question that is asked once.
 pub(super) fn highest_order(connection: &Connection) -> rusqlite::Result<u64> {

@@ -205,6 +205,14 @@ impl Mailboxes for SqliteStore {
         self.writer.run(move |writer| writer.forget_missed(&device, count)).await
     }
 
+    async fn with_mail(&self, devices: Vec<DeviceId>) -> Result<Vec<DeviceId>, StoreError> {
+        self.read(move |connection| mailboxes::with_mail(connection, devices)).await
+    }
+
+    async fn time(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
     async fn highest_order(&self) -> Result<u64, StoreError> {
         self.read(|connection| mailboxes::highest_order(connection)).await
     }
