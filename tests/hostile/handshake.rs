@@ -1,9 +1,13 @@
-//! A server that wants other signatures than a log-in's, or lies about the time.
+//! A server that wants other signatures than a log-in's, lets in somebody else, or lies about the time.
+
+use std::time::Duration;
 
 use sealwire_client::Error;
+use sealwire_client::enrol::devices;
 use sealwire_client::handshake::ChallengeError;
 use sealwire_client::register::register_with_keys;
 use sealwire_e2ee::verify::verify;
+use sealwire_protocol::DeviceId;
 use sealwire_protocol::signed::{AuthIn, Purpose};
 use sealwire_tests::hostile::{Act, Passing, Person, Seen, Side, World, keys_of};
 use sealwire_tests::profiles;
@@ -132,6 +136,43 @@ async fn a_registration_is_not_signed_for_another_origin() {
     register_with_keys(&mut profile, &server, &name, &keys_of(0), PATIENCE)
         .await
         .expect("an honest server is answered");
+}
+
+/// Whoever takes another one's session for their own takes what is answered on it for their own, too.
+#[tokio::test]
+async fn a_session_of_somebody_else_is_nobodys_entry() {
+    let world = World::start().await;
+    let server = world.proxy.origin().parse().expect("an address");
+    let others = || DeviceId::new_v7(now(), [7; 10]).to_string();
+    let lies = |field: &'static str, value: String| {
+        world
+            .proxy
+            .on(Side::Server, "session", move |passing| vec![Act::On(with(&passing.frame, field, value.clone()))]);
+    };
+    let is_refused = |outcome: Result<(), Error>| {
+        let error = outcome.expect_err("it is somebody else's");
+        assert!(error.to_string().contains("let in somebody else"), "{error}");
+    };
+
+    let home = tempfile::tempdir().expect("a directory can be made");
+    let mut profile = profiles::open(&home.path().join("dave"));
+    let name = "dave".parse().expect("a name");
+    let keys = keys_of(0);
+    for (field, value) in [("username", "eve".to_owned()), ("deviceId", others())] {
+        lies(field, value);
+        is_refused(register_with_keys(&mut profile, &server, &name, &keys, Duration::ZERO).await);
+        assert!(profile.account().is_err(), "{field}");
+    }
+    world.proxy.be_honest();
+    register_with_keys(&mut profile, &server, &name, &keys, PATIENCE)
+        .await
+        .expect("the first one's answer comes again");
+    for (field, value) in [("username", "eve".to_owned()), ("deviceId", others())] {
+        lies(field, value);
+        is_refused(devices::refresh(&mut profile, &server, Duration::ZERO).await);
+    }
+    world.proxy.be_honest();
+    devices::refresh(&mut profile, &server, PATIENCE).await.expect("an honest server is believed");
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
-//! What a client checks of a challenge before it signs anything over it (protocol sections 3 and 5).
+//! What a client checks of a challenge before it signs anything over it, and of the session that it gets for it (protocol
+//! sections 3 and 5).
 
-use sealwire_protocol::frames::Challenge;
+use sealwire_protocol::base64::{Array, Blob};
+use sealwire_protocol::frames::{Auth, Challenge, Session};
 use sealwire_protocol::ids::{DeviceId, Kid, Username};
 use sealwire_protocol::signed::{AuthIn, Purpose};
+
+use crate::error::Error;
 
 /// The challenges of one connection.
 #[derive(Debug)]
@@ -34,6 +38,29 @@ pub struct Identity<'a> {
     pub device: &'a DeviceId,
     /// The device's signing key.
     pub dsk_kid: &'a Kid,
+}
+
+impl Identity<'_> {
+    /// The log-in, with the nonce and the signature of what [`Handshake::to_sign`] gave.
+    pub fn log_in(&self, client_nonce: [u8; 32], signature: Vec<u8>) -> Auth {
+        Auth {
+            username: self.username.to_string(),
+            device_id: *self.device,
+            client_nonce: Array(client_nonce),
+            signature: Blob(signature),
+        }
+    }
+}
+
+/// Checks that the server let in whoever was logging in: what it answers on this connection is taken for theirs.
+///
+/// # Errors
+/// [`Error::Connect`] when it is somebody else's session.
+pub fn check_session(session: &Session, username: &Username, device: &DeviceId) -> Result<(), Error> {
+    if session.username == *username && session.device_id == *device {
+        return Ok(());
+    }
+    Err(Error::Connect("the server let in somebody else than was logging in".to_owned()))
 }
 
 impl Handshake {

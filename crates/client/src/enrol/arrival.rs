@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
+use sealwire_core::rotation::LIFE;
 use sealwire_e2ee::IdentityKey;
 use sealwire_e2ee::manifest::Chain;
 use sealwire_protocol::ErrorCode;
@@ -27,8 +28,6 @@ use crate::profile::{Arrived, DeviceKeys, NewAccount, Profile, ProfileError};
 use crate::server::Server;
 use crate::time::wall_clock;
 
-/// How long a wrap key is certified for, in milliseconds.
-pub(crate) const WRAP_KEY_LIFE: u64 = 7 * 24 * 60 * 60 * 1000;
 const SETTING: &str = "enrol.arrival";
 
 /// What this device was handed: stored before the server is told, until it has let the device in.
@@ -141,7 +140,7 @@ async fn attempt(profile: &mut Profile, server: &Server, progress: &mut impl FnM
         Request::Link(Box::new(Link { username, device_id: device, client_nonce, wrap, signature }))
     };
     match visit.enter(Purpose::Link, who, link).await {
-        Ok(()) => {}
+        Ok(_) => {}
         Err(Error::Refused { code: ErrorCode::AuthFailed, .. }) => {
             profile.forget_keys()?;
             return Err(EnrolError::NotLetIn(linked.username).into());
@@ -198,7 +197,7 @@ fn certified(
 /// The certificate of a device's first wrap key, from `now` on by the server's clock.
 pub(crate) fn first_certificate(username: &Username, device: &DeviceId, keys: &DeviceKeys, now: u64) -> WrapFrame {
     let dwk = keys.dwk.public().clone();
-    let cert = WrapCert { seq: 1, dwk, not_before: now, not_after: now.saturating_add(WRAP_KEY_LIFE) };
+    let cert = WrapCert { seq: 1, dwk, not_before: now, not_after: now.saturating_add(LIFE) };
     cert_to_frame(&keys.dsk.certify(&mut UnwrapErr(SysRng), username, device, cert))
 }
 

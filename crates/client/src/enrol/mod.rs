@@ -17,7 +17,7 @@ mod own;
 pub mod recover;
 pub mod recovery_code;
 pub mod register;
-mod visit;
+pub(crate) mod visit;
 
 use futures_util::FutureExt;
 use getrandom::SysRng;

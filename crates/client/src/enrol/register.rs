@@ -161,8 +161,8 @@ fn register_frame(answer: Answer, device: &DeviceId, keys: &DeviceKeys, new: New
 
 #[cfg(test)]
 mod tests {
-    use super::super::arrival::WRAP_KEY_LIFE;
     use super::*;
+    use sealwire_core::rotation::{LIFE, ROTATE_AFTER};
     use sealwire_e2ee::{SigningKey, WrapKey};
     use sealwire_protocol::signed::WrapCert;
 
@@ -175,10 +175,13 @@ mod tests {
         };
         let now = 1_790_000_000_000;
         let new = new_account(&"alice".parse().unwrap(), &DeviceId::new_v7(1, [0; 10]), &keys, now);
-        for time in [now - WrapCert::MAX_AHEAD, now, now + WRAP_KEY_LIFE] {
+        // The first key lives as long as those that follow it: a device that is off when it should be replaced is not behind.
+        assert_eq!(new.wrap.not_after, now + LIFE);
+        assert_eq!((ROTATE_AFTER, LIFE), (7 * 24 * 60 * 60 * 1_000, 9 * 24 * 60 * 60 * 1_000));
+        for time in [now - WrapCert::MAX_AHEAD, now, now + LIFE] {
             assert!(is_usable(&new, time), "{time}");
         }
-        for time in [0, now - WrapCert::MAX_AHEAD - 1, now + WRAP_KEY_LIFE + 1, u64::MAX] {
+        for time in [0, now - WrapCert::MAX_AHEAD - 1, now + LIFE + 1, u64::MAX] {
             assert!(!is_usable(&new, time), "{time}");
         }
     }

@@ -7,7 +7,7 @@ use rand_core::{Rng, UnwrapErr};
 use sealwire_core::requests::answered_id;
 use sealwire_e2ee::SigningKey;
 use sealwire_protocol::base64::{Array, Blob};
-use sealwire_protocol::frames::{Auth, Challenge, ClientFrame, Request, ServerFrame};
+use sealwire_protocol::frames::{Challenge, ClientFrame, Request, ServerFrame, Session};
 use sealwire_protocol::ids::{DeviceId, Username};
 use sealwire_protocol::signed::Purpose;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -16,7 +16,7 @@ use crate::backoff::Backoff;
 use crate::clock::Correction;
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::handshake::{Handshake, Identity};
+use crate::handshake::{ChallengeError, Handshake, Identity, check_session};
 use crate::server::Server;
 use crate::time::wall_clock;
 
@@ -30,6 +30,8 @@ pub(crate) struct Visit {
     challenge: Challenge,
     correction: Correction,
     requests: u64,
+    /// How long the server is given for an answer.
+    patience: Duration,
 }
 
 /// Who enters.
@@ -38,6 +40,12 @@ pub(crate) struct Who<'a> {
     pub(crate) username: &'a Username,
     pub(crate) device: &'a DeviceId,
     pub(crate) dsk: &'a SigningKey,
+}
+
+impl<'a> Who<'a> {
+    fn identity(&self) -> Identity<'a> {
+        Identity { username: self.username, device: self.device, dsk_kid: self.dsk.kid() }
+    }
 }
 
 /// What an answer to a challenge carries beside the keys.
@@ -49,16 +57,26 @@ pub(crate) struct Answer {
 impl Visit {
     pub(crate) async fn open(server: &Server) -> Result<Self, Error> {
         let mut connection = Connection::open(server).await?;
-        let mut handshake = Handshake::new(server.origin());
         let deadline = Instant::now() + ANSWER;
         loop {
             if let ServerFrame::Challenge(challenge) = next_frame(&mut connection, deadline).await? {
-                handshake.check(&challenge)?;
-                let mut correction = Correction::default();
-                correction.observe(challenge.server_time, wall_clock());
-                return Ok(Self { connection, handshake, challenge, correction, requests: 0 });
+                return Ok(Self::begin(server, connection, challenge, ANSWER)?);
             }
         }
+    }
+
+    /// On a connection to `server` that began with this challenge; each answer is waited for as long as `patience`.
+    pub(crate) fn begin(
+        server: &Server,
+        connection: Connection,
+        challenge: Challenge,
+        patience: Duration,
+    ) -> Result<Self, ChallengeError> {
+        let mut handshake = Handshake::new(server.origin());
+        handshake.check(&challenge)?;
+        let mut correction = Correction::default();
+        correction.observe(challenge.server_time, wall_clock());
+        Ok(Self { connection, handshake, challenge, correction, requests: 0, patience })
     }
 
     /// The time by the server's clock.
@@ -71,7 +89,7 @@ impl Visit {
         self.requests += 1;
         let id = format!("visit-{}", self.requests);
         self.send(&ClientFrame { id: Some(id.as_str().into()), ack: None, request }).await?;
-        let deadline = Instant::now() + ANSWER;
+        let deadline = Instant::now() + self.patience;
         loop {
             let frame = self.next(deadline).await?;
             if answered_id(&frame) == Some(id.as_str()) {
@@ -93,25 +111,27 @@ impl Visit {
         self.ask_for(Request::Challenge).await.map(drop)
     }
 
-    /// Answers the challenge; `request` makes the frame.
+    /// Answers the challenge; `request` makes the frame. Gives the session of whoever entered.
     pub(crate) async fn enter(
         &mut self,
         purpose: Purpose,
         who: Who<'_>,
         request: impl FnOnce(Answer) -> Request<'static>,
-    ) -> Result<(), Error> {
+    ) -> Result<Session, Error> {
         let mut rng = UnwrapErr(SysRng);
         let mut client_nonce = [0; 32];
         rng.fill_bytes(&mut client_nonce);
-        let identity = Identity { username: who.username, device: who.device, dsk_kid: who.dsk.kid() };
-        let auth_in = self.handshake.to_sign(&self.challenge, purpose, identity, &client_nonce)?;
+        let auth_in = self.handshake.to_sign(&self.challenge, purpose, who.identity(), &client_nonce)?;
         let signature = Blob(who.dsk.sign_auth(&mut rng, &auth_in));
         let answer = Answer { client_nonce: Array(client_nonce), signature };
         self.send(&ClientFrame::from(request(answer))).await?;
-        let deadline = Instant::now() + ANSWER;
+        let deadline = Instant::now() + self.patience;
         loop {
             match self.next(deadline).await? {
-                ServerFrame::Session(_) => return Ok(()),
+                ServerFrame::Session(session) => {
+                    check_session(&session, who.username, who.device)?;
+                    return Ok(*session);
+                }
                 ServerFrame::Error(error) => return Err(Error::of_entry(*error)),
                 // Whatever else it says, nothing more is signed.
                 _ => {}
@@ -120,9 +140,8 @@ impl Visit {
     }
 
     /// Logs a device in that has been let in before.
-    pub(crate) async fn log_in(&mut self, who: Who<'_>) -> Result<(), Error> {
-        let (username, device_id) = (who.username.to_string(), *who.device);
-        let auth = |Answer { client_nonce, signature }| Auth { username, device_id, client_nonce, signature };
+    pub(crate) async fn log_in(&mut self, who: Who<'_>) -> Result<Session, Error> {
+        let auth = |Answer { client_nonce, signature }| who.identity().log_in(client_nonce.0, signature.0);
         self.enter(Purpose::LogIn, who, |answer| Request::Auth(auth(answer))).await
     }
 

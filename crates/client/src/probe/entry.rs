@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
-use getrandom::SysRng;
-use rand_core::{Rng, UnwrapErr};
 use sealwire_protocol::ErrorCode;
-use sealwire_protocol::base64::{Array, Blob};
-use sealwire_protocol::frames::{Auth, Challenge, ClientFrame, Request, ServerFrame, Session};
-use sealwire_protocol::signed::Purpose;
+use sealwire_protocol::frames::{Challenge, ServerFrame};
 use tokio::time::timeout;
 
 use super::{Finding, Step};
 use crate::clock::Correction;
 use crate::connection::Connection;
+use crate::enrol::visit::{Visit, Who};
 use crate::error::Error;
-use crate::handshake::{ChallengeError, Handshake, Identity};
+use crate::handshake::ChallengeError;
 use crate::profile::{Account, DeviceKeys};
 use crate::server::Server;
 use crate::time::wall_clock;
@@ -30,14 +27,15 @@ pub(super) async fn entered(
     patience: Duration,
     found: &mut dyn FnMut(Finding),
 ) -> Result<(), Box<Finding>> {
-    let mut handshake = Handshake::new(server.origin());
     let challenge = challenge(&mut connection, patience).await?;
-    let local = wall_clock();
-    handshake.check(&challenge).map_err(|error| Box::new(refused_challenge(server, &challenge, error)))?;
+    let (local, server_time) = (wall_clock(), challenge.server_time);
+    let visit = Visit::begin(server, connection, challenge.clone(), patience);
+    let mut visit = visit.map_err(|error| Box::new(refused_challenge(server, &challenge, error)))?;
     found(Finding::fine(Step::Challenge, format!("the server knows itself as {server}")));
-    found(clock(challenge.server_time, local));
+    found(clock(server_time, local));
     if let Some((account, keys)) = who {
-        let session = log_in(&mut connection, &mut handshake, &challenge, (account, keys), patience).await?;
+        let entry = visit.log_in(Who { username: &account.username, device: &account.device, dsk: &keys.dsk }).await;
+        let session = entry.map_err(not_let_in)?;
         found(Finding::fine(Step::LogIn, format!("logged in as {}", account.username)));
         let waiting = match session.queued {
             0 => "no mail waits for this device".to_owned(),
@@ -45,7 +43,7 @@ pub(super) async fn entered(
         };
         found(Finding::fine(Step::Mailbox, waiting));
     }
-    connection.close().await;
+    visit.close().await;
     Ok(())
 }
 
@@ -107,45 +105,9 @@ fn span(millis: u64) -> String {
     }
 }
 
-async fn log_in(
-    connection: &mut Connection,
-    handshake: &mut Handshake,
-    challenge: &Challenge,
-    (account, keys): (&Account, &DeviceKeys),
-    patience: Duration,
-) -> Result<Session, Box<Finding>> {
-    let failed = |error: Error| {
-        let advice = advice(&error);
-        Box::new(Finding::failure(Step::LogIn, error, advice))
-    };
-    let mut rng = UnwrapErr(SysRng);
-    let mut client_nonce = [0; 32];
-    rng.fill_bytes(&mut client_nonce);
-    let who = Identity { username: &account.username, device: &account.device, dsk_kid: keys.dsk.kid() };
-    let auth_in = handshake.to_sign(challenge, Purpose::LogIn, who, &client_nonce);
-    let auth_in = auth_in.map_err(|error| failed(error.into()))?;
-    let signature = Blob(keys.dsk.sign_auth(&mut rng, &auth_in));
-    let auth = Auth {
-        username: account.username.to_string(),
-        device_id: account.device,
-        client_nonce: Array(client_nonce),
-        signature,
-    };
-    let answer = async {
-        connection.feed(ClientFrame::from(Request::Auth(auth)).to_json()).await?;
-        connection.flush().await?;
-        loop {
-            match serde_json::from_str(&connection.next().await?) {
-                Ok(ServerFrame::Session(session)) => return Ok(*session),
-                Ok(ServerFrame::Error(error)) => return Err(Error::of_entry(*error)),
-                _ => {}
-            }
-        }
-    };
-    match timeout(patience, answer).await {
-        Ok(answer) => answer.map_err(failed),
-        Err(_) => Err(failed(Error::Connect("the server did not answer the log-in in time".to_owned()))),
-    }
+fn not_let_in(error: Error) -> Box<Finding> {
+    let advice = advice(&error);
+    Box::new(Finding::failure(Step::LogIn, error, advice))
 }
 
 fn advice(error: &Error) -> &'static str {

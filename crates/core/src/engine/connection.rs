@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 use rand_core::CryptoRng;
 use sealwire_e2ee::auth::to_sign;
 use sealwire_e2ee::provider::RsaOutcome;
-use sealwire_protocol::base64::{Array, Blob};
-use sealwire_protocol::frames::{Auth, Challenge, ClientFrame, Heartbeat, Request, ServerFrame};
+use sealwire_protocol::frames::{Challenge, ClientFrame, Heartbeat, Request, ServerFrame};
 use sealwire_protocol::signed::Purpose;
 
 use super::{Asker, Core, Effect, Now, Outcomes, Work};
@@ -162,12 +161,9 @@ impl<S: Storage> Core<S> {
             Some(Err(failure)) => return Err(Error::Connect(failure.to_string())),
             _ => return Err(Error::Connect("the private keys cannot be used now".to_owned())),
         };
-        let auth = Auth {
-            username: self.account.username.to_string(),
-            device_id: self.account.device,
-            client_nonce: Array(nonce),
-            signature: Blob(signature),
-        };
+        let dsk_kid = &self.dsk.kid();
+        let who = Identity { username: &self.account.username, device: &self.account.device, dsk_kid };
+        let auth = who.log_in(nonce, signature);
         self.say(ClientFrame::from(Request::Auth(auth)).to_json());
         Ok(())
     }

@@ -35,6 +35,7 @@ use sealwire_protocol::spki::Spki;
 use crate::clock::Correction;
 use crate::display::Display;
 use crate::error::Error;
+use crate::handshake::check_session;
 use crate::lookups::Lookups;
 use crate::mending::Mending;
 use crate::outbox::Outbox;
@@ -420,9 +421,7 @@ impl<S: Storage> Core<S> {
 
     /// A log-in went well: this begins a session, or prolongs it.
     fn session(&mut self, session: &Session) -> Result<(), Error> {
-        if session.username != self.account.username || session.device_id != self.account.device {
-            return Err(Error::Connect("the server let in somebody else than was logging in".to_owned()));
-        }
+        check_session(session, &self.account.username, &self.account.device)?;
         self.pace.set_limits(&session.limits);
         if !self.online {
             self.online = true;
