@@ -12,15 +12,16 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 /// What each of our packages may depend on among ours, in any kind of dependency.
 const ARROWS: &[(&str, &[&str])] = &[
     ("sealwire-protocol", &[]),
-    ("sealwire-store", &["sealwire-protocol"]),
-    ("sealwire-bus", &["sealwire-protocol"]),
+    ("sealwire-parts", &[]),
+    ("sealwire-store", &["sealwire-parts", "sealwire-protocol"]),
+    ("sealwire-bus", &["sealwire-parts", "sealwire-protocol"]),
     ("sealwire-actors", &["sealwire-bus", "sealwire-protocol", "sealwire-store"]),
     ("sealwire", &["sealwire-actors", "sealwire-bus", "sealwire-protocol", "sealwire-store"]),
     ("sealwire-e2ee", &["sealwire-protocol"]),
     ("sealwire-core", &["sealwire-e2ee", "sealwire-protocol"]),
     ("sealwire-client", &["sealwire-core", "sealwire-e2ee", "sealwire-protocol"]),
     ("sealwire-chat", &["sealwire-client", "sealwire-protocol"]),
-    ("sealwire-tests", &["sealwire-client", "sealwire-e2ee", "sealwire-protocol", "sealwire-store"]),
+    ("sealwire-tests", &["sealwire-client", "sealwire-e2ee", "sealwire-parts", "sealwire-protocol", "sealwire-store"]),
 ];
 
 /// Packages of others that only some of ours may depend on.

@@ -2,23 +2,17 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
+use sealwire_parts::ports::{PORTS, free_addresses};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-
-/// Ports to listen on lie below those that the system gives to outgoing connections. Among those, a client that
-/// dials a server which is down could get the server's own port, and would then talk to itself.
-const PORTS: std::ops::Range<u16> = 15_000..32_000;
-
-/// How many ports to try before giving up.
-const TRIES: u16 = 50;
 
 /// What a test that sends much switches off: the limits on numbers, not those on sizes.
 pub const NO_LIMITS: &[(&str, &str)] = &[
@@ -68,17 +62,6 @@ impl Builder {
         }
         panic!("no port of {PORTS:?} is free");
     }
-}
-
-/// Addresses that were free a moment ago, in an order that differs from process to process.
-fn free_addresses() -> impl Iterator<Item = SocketAddr> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
-    let first = now ^ std::process::id().wrapping_mul(7_919);
-    let count = u32::from(PORTS.end - PORTS.start);
-    let ports = (0..TRIES).map(move |n| PORTS.start + (first.wrapping_add(u32::from(n) * 101) % count) as u16);
-    ports
-        .map(|port| (Ipv4Addr::LOCALHOST, port).into())
-        .filter(|address: &SocketAddr| TcpListener::bind(address).is_ok())
 }
 
 /// What stays from one life of a server to the next.
