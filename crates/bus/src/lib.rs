@@ -4,7 +4,10 @@
 //! [`Bus`] is the contract. It is a hint and may lose anything; the store is the truth, and losing the bus costs latency,
 //! never a message. A node alone has none. What the nodes say to each other is in [`frames`].
 
+pub mod conformance;
 pub mod frames;
+mod memory;
+pub mod sequence;
 
 use std::fmt;
 use std::time::Duration;
@@ -14,8 +17,13 @@ use bytes::Bytes;
 use sealwire_protocol::{DeviceId, Username};
 use serde::{Deserialize, Serialize};
 
+pub use crate::memory::{MemoryBus, MemoryHub};
+
 /// How long a lease lives after its last renewal: what a node whose lease is gone has entered counts no more.
 pub const LEASE: Duration = Duration::from_secs(15);
+
+/// How long an entry of a device, of somebody who can be seen, or of a node that watches, lives after it was last written.
+pub const ENTRY: Duration = Duration::from_secs(120);
 
 /// A node, from its start to its end: random, so a node that starts again is another one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,7 +73,7 @@ pub enum Arrival {
         /// As they were given to [`Bus::send`].
         frames: Vec<Bytes>,
     },
-    /// The node hears from here on. What was sent to it before may be lost.
+    /// The node hears from here on. What was sent to it before may be lost. The first arrival of every node.
     Connected,
     /// The node hears nothing until [`Arrival::Connected`]; it is being tried again.
     Disconnected,
@@ -74,7 +82,7 @@ pub enum Arrival {
 /// What a renewal has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renewal {
-    /// The other nodes whose leases live.
+    /// The other nodes whose leases live, in ascending order.
     pub peers: Vec<NodeId>,
     /// Whether this node's lease was still there. If not, its entries counted for nobody meanwhile, and may be gone.
     pub held: bool,
@@ -104,7 +112,7 @@ pub struct SharedRate {
 ///
 /// # Contract
 /// * Frames from one node to another arrive in the order in which they were sent, each at most once. What is missing before
-///   some is told with them ([`Arrival::Frames::gap`]): frames that were lost, whole or in part; and whenever the sender or
+///   some is told with them ([`Arrival::Frames::gap`]): frames that were lost; and whenever the sender or
 ///   the hearer has been cut off since the last ones. A gap may be told without need. The first frames of a node that this
 ///   one has never heard of carry no gap when they are the first that it has sent to this one.
 /// * Frames that wait for a node go together in one publish, so a busy link needs far fewer publishes than frames.
@@ -135,18 +143,19 @@ pub trait Bus: Send + Sync + 'static {
     /// Takes the entry out, if it is still this connection's (compare and delete).
     async fn leave(&self, device: &DeviceId, connection: u64) -> Result<(), BusError>;
 
-    /// Enters connections of this node again that may have been lost, or whose time is nearly over (entries end a few
-    /// minutes after they were written). Where an entry of another node counts, that one stays. Gives the devices of those.
+    /// Enters connections of this node again that may have been lost, or whose time is nearly over (entries end
+    /// [`ENTRY`] after they were written). Where an entry of another node counts, that one stays; so does that of a later
+    /// connection (a higher one) of this node. Gives the devices that another node keeps.
     async fn enter_again(&self, entries: &[(DeviceId, u64)]) -> Result<Vec<DeviceId>, BusError>;
 
     /// Where devices are connected, one answer for each, as of one moment; only places that count.
     async fn find(&self, devices: &[DeviceId]) -> Result<Vec<Option<Place>>, BusError>;
 
-    /// Says whether somebody can be seen to be at this node. Gives the nodes that watch this name.
+    /// Says whether somebody can be seen to be at this node. Gives the other nodes that watch this name, in ascending order.
     async fn show(&self, name: &Username, online: bool) -> Result<Vec<NodeId>, BusError>;
 
     /// Says whether this node watches a name. Gives the other nodes at which it can be seen. Whoever is shown after this is
-    /// given this node among the watchers. Both kinds of entry end a few minutes after they were written, unless written again.
+    /// given this node among the watchers. Both kinds of entry end [`ENTRY`] after they were written, unless written again.
     async fn watch(&self, name: &Username, watches: bool) -> Result<Vec<NodeId>, BusError>;
 
     /// Counts an event under a key, by the bus's own clock. The inner error: milliseconds until one would be taken; this one
