@@ -17,7 +17,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     config::{Config, store::StoreKind},
-    http, next_steps, open_files,
+    http::{self, Edge},
+    next_steps, open_files,
+    telemetry::{MeasuredStore, StoreCounts, Telemetry},
 };
 
 /// Connections that the kernel holds until they are accepted; a rolling restart brings many at once.
@@ -77,8 +79,17 @@ pub(crate) async fn run(mut config: Config) -> Result<(), RunError> {
     let address = listener.local_addr()?;
     // A second handle on the same socket, to close it for everybody while the server still serves.
     let door = listener.try_clone()?;
-    let broker = start_broker(&config).await?;
-    let server = http::serve(&config, broker.clone(), listener)?;
+    let internal = config.metrics.listen.map(bind).transpose()?;
+    let counts = Arc::default();
+    let broker = start_broker(&config, &counts).await?;
+    let edge = Arc::new(Edge::new(config.server.clone(), config.edge.clone()));
+    let server = http::serve(&config, broker.clone(), edge.clone(), listener)?;
+    if let Some(listener) = internal {
+        tracing::info!(address = %listener.local_addr()?, "serving metrics");
+        let telemetry = Telemetry { broker: broker.clone(), edge, store: counts };
+        // Until the process ends: the drain is seen too.
+        actix_web::rt::spawn(http::serve_internal(broker.clone(), telemetry.into(), listener)?);
+    }
     let handle = server.handle();
     let mut served = actix_web::rt::spawn(server);
     tracing::info!(%address, store = ?config.store.kind, "listening");
@@ -93,13 +104,14 @@ pub(crate) async fn run(mut config: Config) -> Result<(), RunError> {
     drain(leave(broker, &handle, door, limit), &mut signals, limit + GRACE).await
 }
 
-async fn start_broker(config: &Config) -> Result<Broker, RunError> {
+async fn start_broker(config: &Config, counts: &Arc<StoreCounts>) -> Result<Broker, RunError> {
     let failed = |source| RunError::Store { directory: config.store.data_dir.clone(), source };
     let store: Arc<dyn Store> = match config.store.kind {
         StoreKind::Memory => Arc::new(MemoryStore::new()),
         StoreKind::Sqlite => Arc::new(SqliteStore::open(&config.store.data_dir).map_err(failed)?),
     };
     let settings = Settings { limits: config.limits.clone(), timing: config.timing.clone() };
+    let store = Arc::new(MeasuredStore::new(store, counts.clone()));
     Ok(Broker::start(settings, store).await?)
 }
 

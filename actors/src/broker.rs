@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use sealwire_store::{Store, StoreError};
 
 use crate::clock::Clock;
+use crate::metrics::{Metric, Samples, SessionCounts};
 use crate::node::Node;
 use crate::presence::{Directory, Dismiss, Presence};
 use crate::quota::Quotas;
@@ -86,6 +87,7 @@ impl Broker {
             router: Router { directory: directory.clone(), spool: spool.clone() },
             roster,
             verifier: Verifier::new(threads, waiting, patience, stranger),
+            counts: SessionCounts::default(),
             nobody: "nobody".parse().expect("a well-formed name"),
             connections: AtomicUsize::new(0),
             greeting: AtomicUsize::new(0),
@@ -114,6 +116,7 @@ impl Broker {
     ) -> session::HttpResponse {
         let node = self.node.clone();
         let (clock, limits) = (node.clock.clone(), node.settings.limits.clone());
+        node.counts.connections.add_one();
         // Counted and permitted for as long as the socket exists.
         let held = (Place::take(&node, |node| &node.connections), peer.guard);
         session::start(request, payload, clock, &limits, held, |socket| {
@@ -152,6 +155,18 @@ impl Broker {
         let answers = matches!(asked, Ok(Ok(_)));
         self.node.store_health.lock().1 = answers;
         answers
+    }
+
+    /// Says what the broker has counted and what it holds now.
+    pub fn observe(&self, samples: &mut Samples) {
+        let node = &self.node;
+        samples.gauge(Metric::Draining, &[], usize::from(self.is_draining()));
+        samples.gauge(Metric::Connections, &[], self.connections());
+        samples.gauge(Metric::ConnectionsGreeting, &[], node.greeting.load(Ordering::Relaxed));
+        node.counts.observe(samples);
+        node.directory.observe(samples);
+        node.spool.observe(samples);
+        node.verifier.observe(samples);
     }
 
     /// Says that the broker is about to go: [`Broker::is_draining`] from here on.

@@ -44,6 +44,11 @@ impl Clock {
         Now { wall: millis(wall), mono: millis(self.started.elapsed()) }
     }
 
+    /// Microseconds since the node started; never goes back. For measuring what takes less than a millisecond.
+    pub(crate) fn micros(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// The next ordering key: microseconds since 1970 where that rises, else one more than the last.
     pub(crate) fn next_order(&self) -> u64 {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

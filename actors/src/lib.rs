@@ -11,6 +11,7 @@
 mod address;
 mod broker;
 mod clock;
+pub mod metrics;
 mod node;
 mod presence;
 mod quota;

@@ -9,6 +9,7 @@ use sealwire_protocol::Username;
 use sealwire_store::Store;
 
 use crate::clock::Clock;
+use crate::metrics::SessionCounts;
 use crate::presence::{Directory, Presence, Watchers};
 use crate::quota::Quotas;
 use crate::roster::Roster;
@@ -31,6 +32,7 @@ pub(crate) struct Node {
     pub(crate) roster: Arc<Roster>,
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) verifier: Verifier,
+    pub(crate) counts: SessionCounts,
     /// Who is here as others may see it.
     pub(crate) watchers: Arc<Watchers>,
     /// Where new devices and old ones meet.

@@ -8,6 +8,8 @@ use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
 use sealwire_protocol::spki::Spki;
 use tokio::sync::Semaphore;
 
+use crate::metrics::{Labelled, Metric, Samples, Verified};
+
 /// One signature over some bytes.
 pub(crate) struct Check {
     pub(crate) key: Spki,
@@ -33,12 +35,20 @@ pub(crate) struct Verifier {
     most_waiting: usize,
     patience: Duration,
     stranger: Spki,
+    counts: Labelled<Verified>,
 }
 
 impl Verifier {
     /// A verifier for `threads` checks at once. `stranger` stands in for the key of a name that nobody has.
     pub(crate) fn new(threads: usize, most_waiting: usize, patience: Duration, stranger: Spki) -> Self {
-        Self { threads: Semaphore::new(threads), waiting: AtomicUsize::new(0), most_waiting, patience, stranger }
+        Self {
+            threads: Semaphore::new(threads),
+            waiting: AtomicUsize::new(0),
+            most_waiting,
+            patience,
+            stranger,
+            counts: Labelled::default(),
+        }
     }
 
     /// A key that nobody has, so that an unknown name costs the same work as a wrong signature.
@@ -51,6 +61,12 @@ impl Verifier {
     /// # Errors
     /// [`Busy`] when too many wait already or the wait grows too long.
     pub(crate) async fn count_good(&self, checks: Vec<Check>) -> Result<usize, Busy> {
+        let good = self.good(checks).await;
+        self.counts.add(if good.is_ok() { Verified::Checked } else { Verified::Busy });
+        good
+    }
+
+    async fn good(&self, checks: Vec<Check>) -> Result<usize, Busy> {
         let waiting = Waiting::enter(&self.waiting, self.most_waiting)?;
         let permit = tokio::time::timeout(self.patience, self.threads.acquire()).await;
         let Ok(Ok(permit)) = permit else { return Err(Busy) };
@@ -59,6 +75,14 @@ impl Verifier {
             tokio::task::spawn_blocking(move || checks.iter().take_while(|check| check.holds()).count()).await;
         drop(permit);
         checked.map_err(|_| Busy)
+    }
+}
+
+impl Verifier {
+    /// Says how many wait, and what was asked for.
+    pub(crate) fn observe(&self, samples: &mut Samples) {
+        samples.gauge(Metric::VerificationsWaiting, &[], self.waiting.load(Ordering::Relaxed));
+        samples.labelled(Metric::Verifications, &self.counts);
     }
 }
 

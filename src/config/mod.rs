@@ -7,6 +7,7 @@ pub(crate) mod key;
 pub(crate) mod limits;
 mod load;
 pub(crate) mod log;
+pub(crate) mod metrics;
 mod problem;
 pub(crate) mod reference;
 pub(crate) mod server;
@@ -16,9 +17,9 @@ pub(crate) mod store;
 pub(crate) mod timing;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use self::{key::Key, limits::EdgeLimits, log::Log, server::Server, store::StoreSection};
+use self::{key::Key, limits::EdgeLimits, log::Log, metrics::MetricsSection, server::Server, store::StoreSection};
 pub(crate) use self::{
     load::{Loaded, Overrides, load},
     problem::{Place, Problems},
@@ -38,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) edge: EdgeLimits,
     /// `[timing]`
     pub(crate) timing: sealwire_actors::Timing,
+    /// `[metrics]`
+    pub(crate) metrics: MetricsSection,
     /// `[log]`
     pub(crate) log: Log,
 }
@@ -61,6 +64,7 @@ impl Config {
     pub(crate) fn validate(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         self.server.validate(&mut faults);
+        self.metrics.validate(self.server.listen, &mut faults);
         limits::validate(&self.limits, &mut faults);
         self.edge.validate(&mut faults);
         timing::validate(&self.timing, &mut faults);
@@ -69,15 +73,18 @@ impl Config {
 }
 
 /// The sections in the order of the pages, each with its title.
-const SECTIONS: [(&str, &str); 5] = [
+const SECTIONS: [(&str, &str); 6] = [
     ("server", "Where the server listens, under which names, and behind what."),
     ("store", "Where accounts and undelivered mail are kept."),
     ("limits", "What a peer may make the node hold or compute."),
     ("timing", "Times of the protocol and of the delivery rules."),
+    ("metrics", "What operators and their machines see of the node."),
     ("log", "What is written to standard error, and how."),
 ];
 
 /// Every key, section by section.
 pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
-    [server::KEYS, store::KEYS, limits::BROKER_KEYS, limits::KEYS, timing::KEYS, log::KEYS].into_iter().flatten()
+    [server::KEYS, store::KEYS, limits::BROKER_KEYS, limits::KEYS, timing::KEYS, metrics::KEYS, log::KEYS]
+        .into_iter()
+        .flatten()
 }

@@ -55,6 +55,29 @@ impl<T: Word> Setting for T {
     }
 }
 
+/// An empty text is none.
+impl<T: Word> Setting for Option<T> {
+    fn set(&mut self, value: &Value<'_>) -> Result<(), String> {
+        let text = match value {
+            Value::Toml(value) => value.as_str(),
+            Value::Text(text) => Some(*text),
+        };
+        *self = match text {
+            Some("") => None,
+            text => Some(text.and_then(T::read).ok_or_else(|| self.expects())?),
+        };
+        Ok(())
+    }
+
+    fn expects(&self) -> String {
+        format!("{}; or \"\" for none", T::EXPECTS[0])
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(|| "\"\"".to_owned(), quoted)
+    }
+}
+
 impl<T: Word> Setting for Vec<T> {
     fn set(&mut self, value: &Value<'_>) -> Result<(), String> {
         let words: Option<Vec<T>> = match value {
@@ -217,6 +240,16 @@ mod tests {
             assert_eq!(refusal, "a whole number from 0 to 4294967295");
         }
         assert_eq!(number, 7);
+    }
+
+    #[test]
+    fn an_empty_text_is_none_and_a_bad_one_is_refused() {
+        let mut listen: Option<SocketAddr> = None;
+        listen.set(&Value::Text("127.0.0.1:1")).expect("an address");
+        assert_eq!(listen.show(), r#""127.0.0.1:1""#);
+        listen.set(&Value::Text("here")).expect_err("no address");
+        listen.set(&Value::Text("")).expect("none");
+        assert_eq!((listen, listen.show()), (None, r#""""#.to_owned()));
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn every_fault_is_reported_at_once_with_its_line_and_what_is_expected() {
             "sealwire.toml:1: listen: a key outside of any section; it belongs below [server]",
             "sealwire.toml:4: server.listen: expected an IP address and a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"",
             "sealwire.toml:5: server.behind_proxi: unknown key; did you mean `behind_proxy`?",
-            "sealwire.toml:7: limit: unknown; the sections are [server], [store], [limits], [timing], [log]; did you mean \
+            "sealwire.toml:7: limit: unknown; the sections are [server], [store], [limits], [timing], [metrics], [log]; did you mean \
          `limits`?",
             "sealwire.toml:11: limits.messages_per_minute: expected a whole number from 0 to 4294967295",
             "sealwire.toml:12: limits.workers: unknown key; it belongs below [server]",
@@ -177,7 +177,7 @@ fn plain_ws_is_only_for_loopback_or_behind_a_proxy_that_ends_tls() {
 #[test]
 fn values_that_do_not_go_together_are_refused() {
     let case = Case::file(
-        "[server]\norigins = [\"ws://chat.example.org\"]\n[limits]\nframe_bytes = 10\nmax_connections = 0\n\
+        "[server]\norigins = [\"ws://chat.example.org\"]\n[metrics]\nlisten = \"127.0.0.1:8080\"\n[limits]\nframe_bytes = 10\nmax_connections = 0\n\
          [timing]\nlog_in = \"1m\"\nrenewal = \"1h\"\nsilence = \"0s\"\n",
     );
     let problems = case.problems();
@@ -186,6 +186,7 @@ fn values_that_do_not_go_together_are_refused() {
         places,
         [
             "server.origins",
+            "metrics.listen",
             "limits.frame_bytes",
             "limits.max_connections",
             "timing.log_in",
@@ -292,7 +293,7 @@ fn the_generated_reference_page_is_current() {
 }
 
 /// Compares a generated file with what the code says, or writes it when `UPDATE_GENERATED` is set.
-fn assert_generated(path: &str, expected: &str) {
+pub(crate) fn assert_generated(path: &str, expected: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("UPDATE_GENERATED").is_some() {
         std::fs::create_dir_all(file.parent().expect("a directory")).expect("made");

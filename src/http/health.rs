@@ -29,7 +29,8 @@ pub(crate) async fn nothing_here() -> HttpResponse {
     text(StatusCode::NOT_FOUND, "Nothing here. Clients connect to /ws; probes ask /healthz and /readyz.\n")
 }
 
-fn text(status: StatusCode, body: &'static str) -> HttpResponse {
+/// A page of plain text.
+pub(crate) fn text(status: StatusCode, body: &'static str) -> HttpResponse {
     HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(body)
 }
 

@@ -3,11 +3,12 @@
 pub(crate) mod address;
 mod admission;
 mod health;
+mod internal;
 pub(crate) mod origin;
 mod refusal;
 mod upgrade;
 
-use std::{any::Any, io, net::TcpListener, time::Duration};
+use std::{any::Any, io, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_web::{
     App, HttpServer,
@@ -18,7 +19,7 @@ use actix_web::{
 };
 use sealwire_actors::Broker;
 
-use self::upgrade::Edge;
+pub(crate) use self::{internal::serve as serve_internal, upgrade::Edge};
 use crate::config::Config;
 
 /// Connections beyond the maximum that a worker still accepts, to answer them with 503 and probes with the truth.
@@ -42,9 +43,9 @@ const LAST_BYTES: u64 = 1;
 /// # Errors
 ///
 /// When the listener cannot be used.
-pub(crate) fn serve(config: &Config, broker: Broker, listener: TcpListener) -> io::Result<Server> {
+pub(crate) fn serve(config: &Config, broker: Broker, edge: Arc<Edge>, listener: TcpListener) -> io::Result<Server> {
     let broker = web::Data::new(broker);
-    let edge = web::Data::new(Edge::new(config.server.clone(), config.edge.clone()));
+    let edge = web::Data::from(edge);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::clone(&broker))

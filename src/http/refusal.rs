@@ -26,7 +26,39 @@ pub(crate) enum Refusal {
     Subprotocol,
 }
 
+sealwire_actors::label! {
+    /// A [`Refusal`] as the metrics show it.
+    pub(crate) enum Reason: "reason";
+    #[doc = "[`Refusal::Draining`]"]
+    Draining = "draining",
+    #[doc = "[`Refused::NodeFull`]"]
+    NodeFull = "node_full",
+    #[doc = "[`Refused::AddressFull`]"]
+    AddressFull = "address_full",
+    #[doc = "[`Refused::TooOften`]"]
+    TooOften = "too_often",
+    #[doc = "[`Refusal::UnknownHost`]"]
+    UnknownHost = "unknown_host",
+    #[doc = "[`Refusal::Page`]"]
+    Page = "page",
+    #[doc = "[`Refusal::Subprotocol`]"]
+    Subprotocol = "subprotocol",
+}
+
 impl Refusal {
+    /// As the metrics show it.
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Draining => Reason::Draining,
+            Self::Admission(Refused::NodeFull) => Reason::NodeFull,
+            Self::Admission(Refused::AddressFull { .. }) => Reason::AddressFull,
+            Self::Admission(Refused::TooOften { .. }) => Reason::TooOften,
+            Self::UnknownHost => Reason::UnknownHost,
+            Self::Page => Reason::Page,
+            Self::Subprotocol => Reason::Subprotocol,
+        }
+    }
+
     fn status(self) -> StatusCode {
         match self {
             Self::Draining | Self::Admission(Refused::NodeFull) => StatusCode::SERVICE_UNAVAILABLE,

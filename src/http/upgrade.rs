@@ -7,14 +7,17 @@ use actix_web::{
     http::header::{self, HeaderMap, HeaderName},
     web,
 };
-use sealwire_actors::{Broker, Peer};
+use sealwire_actors::{
+    Broker, Peer,
+    metrics::{Labelled, Metric, Samples},
+};
 use sealwire_protocol::frames::SUBPROTOCOL;
 
 use super::{
     address::client_address,
     admission::{Admission, Permit, Refused},
     origin::{self, ServerOrigin},
-    refusal::Refusal,
+    refusal::{Reason, Refusal},
 };
 use crate::config::{limits::EdgeLimits, server::Server};
 
@@ -24,6 +27,7 @@ pub(crate) struct Edge {
     server: Server,
     limits: EdgeLimits,
     admission: Arc<Admission>,
+    refused: Labelled<Reason>,
 }
 
 /// An upgrade that may go on.
@@ -38,7 +42,12 @@ impl Edge {
     /// With nobody connected.
     pub(crate) fn new(server: Server, limits: EdgeLimits) -> Self {
         let admission = Admission::new(limits.clone());
-        Self { server, limits, admission }
+        Self { server, limits, admission, refused: Labelled::default() }
+    }
+
+    /// Says how many upgrades were refused.
+    pub(crate) fn observe(&self, samples: &mut Samples) {
+        samples.labelled(Metric::ConnectionsRefused, &self.refused);
     }
 
     fn check(&self, headers: &HeaderMap, peer: IpAddr, now: Instant) -> Result<Admitted, Refusal> {
@@ -75,6 +84,7 @@ pub(crate) async fn upgrade(
         }
         Err(refusal) => {
             tracing::debug!(?refusal, "upgrade refused");
+            edge.refused.add(refusal.reason());
             refusal.response(&edge.server, &edge.limits)
         }
     }

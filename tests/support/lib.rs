@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a library for tests: its panics are their failures")]
 
 pub mod hostile;
+pub mod metrics;
 pub mod profiles;
 pub mod server;
 pub mod stranger;

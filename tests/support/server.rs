@@ -174,6 +174,17 @@ impl Server {
         self.place.log_file()
     }
 
+    /// Where it serves `/metrics` (`SEALWIRE_METRICS_LISTEN`; port 0 gives each server one of its own).
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn internal(&self) -> SocketAddr {
+        let log = self.log();
+        let line = log.lines().rfind(|line| line.contains("serving metrics")).expect("it serves metrics");
+        let address = line.rsplit_once("address=").expect("the line names the address").1;
+        address.trim_end().parse().expect("an address and a port")
+    }
+
     /// Its process.
     ///
     /// # Panics
@@ -223,8 +234,7 @@ impl Server {
     /// # Errors
     /// When the connection is refused, or ends before the answer.
     pub async fn get(&self, path: &str) -> io::Result<u16> {
-        let (address, path) = (self.address, path.to_owned());
-        tokio::task::spawn_blocking(move || get(address, &path)).await.expect("the request does not panic")
+        page(self.address, path).await.map(|page| page.status)
     }
 }
 
@@ -239,15 +249,37 @@ impl Drop for Server {
     }
 }
 
-fn get(address: SocketAddr, path: &str) -> io::Result<u16> {
+/// The answer to a request over HTTP.
+#[derive(Debug)]
+pub struct Page {
+    /// The status.
+    pub status: u16,
+    /// The headers, as they came.
+    pub head: String,
+    /// What it says.
+    pub body: String,
+}
+
+/// Asks for a page over HTTP.
+///
+/// # Errors
+/// When the connection is refused, or ends before the answer.
+pub async fn page(address: SocketAddr, path: &str) -> io::Result<Page> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || get(address, &path)).await.expect("the request does not panic")
+}
+
+fn get(address: SocketAddr, path: &str) -> io::Result<Page> {
     let mut stream = std::net::TcpStream::connect(address)?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     io::Write::write_all(&mut stream, request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
-    let status = answer.split_whitespace().nth(1).and_then(|status| status.parse().ok());
-    status.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+    let page = |status| Page { status, head: head.to_owned(), body: body.to_owned() };
+    status.map(page).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 /// A program of this workspace, built beside the tests.

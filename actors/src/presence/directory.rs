@@ -8,7 +8,8 @@ use dashmap::mapref::entry::Entry as MapEntry;
 use sealwire_protocol::DeviceId;
 use tokio::sync::watch;
 
-use crate::session::Inbox;
+use crate::metrics::{Metric, Samples};
+use crate::session::{Inbox, Load};
 
 /// Signals that a session has left for good. Cheap to wait for, by any number of successors.
 #[derive(Debug)]
@@ -72,6 +73,25 @@ impl Directory {
         {
             entry.remove();
         }
+    }
+
+    /// Says how many sessions there are and what they hold. Looks at each, once; nothing is counted on a message's way.
+    pub(crate) fn observe(&self, samples: &mut Samples) {
+        let mut sum = Load::default();
+        let (mut sessions, mut draining, mut parcels) = (0, 0, 0);
+        for entry in &self.entries {
+            let load = entry.inbox.load();
+            sessions += 1;
+            draining += usize::from(load.draining);
+            sum.in_flight += load.in_flight;
+            sum.undecided += load.undecided;
+            parcels += entry.inbox.parcels();
+        }
+        samples.gauge(Metric::Sessions, &[], sessions);
+        samples.gauge(Metric::SessionsDraining, &[], draining);
+        samples.gauge(Metric::CopiesInFlight, &[], sum.in_flight);
+        samples.gauge(Metric::MessagesUndecided, &[], sum.undecided);
+        samples.gauge(Metric::InboxParcels, &[], parcels);
     }
 
     /// Every session.

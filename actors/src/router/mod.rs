@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::metrics::Stored;
 use crate::presence::Directory;
 use crate::session::{Offer, Parcel};
 use crate::spool::{Append, SpoolQueue};
@@ -30,13 +31,15 @@ impl Router {
         let offered = self.directory.find(&parcel.mail.device).map(|session| session.offer(parcel.clone()));
         match offered {
             Some(Offer::Taken) => Routed::Offered,
-            Some(Offer::Full | Offer::Closed) | None => self.store(parcel),
+            Some(Offer::Full) => self.store(parcel, Stored::Full),
+            Some(Offer::Closed) | None => self.store(parcel, Stored::Away),
         }
     }
 
     /// Stores the copy, whoever is connected.
-    pub(crate) fn store(&self, parcel: Parcel) -> Routed {
-        self.spool.append(Append { mail: parcel.mail, replies: vec![parcel.reply], by: None, departure: None });
+    pub(crate) fn store(&self, parcel: Parcel, cause: Stored) -> Routed {
+        let (mail, replies) = (parcel.mail, vec![parcel.reply]);
+        self.spool.append(Append { mail, replies, by: None, departure: None, cause });
         Routed::Stored
     }
 }

@@ -5,7 +5,7 @@
 //! so a burst of parcels costs one.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use actix::Recipient;
@@ -136,6 +136,17 @@ impl Signal {
     }
 }
 
+/// How a session stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// New mail is stored rather than handed over.
+    pub(crate) draining: bool,
+    /// Copies that its device has not acknowledged.
+    pub(crate) in_flight: usize,
+    /// Messages of its device that have no status yet.
+    pub(crate) undecided: usize,
+}
+
 /// The shared side of a session.
 pub(crate) struct Inbox {
     room: usize,
@@ -145,6 +156,9 @@ pub(crate) struct Inbox {
     pub(crate) recents: Mutex<Recents>,
     /// Whether new mail is stored rather than handed over, as of the last turn.
     draining: AtomicBool,
+    /// For the metrics, as of the last turn.
+    in_flight: AtomicUsize,
+    undecided: AtomicUsize,
     /// Signals that the session has left for good and what it held is committed.
     pub(crate) gone: Gone,
 }
@@ -169,6 +183,8 @@ impl Inbox {
             waker: OnceLock::new(),
             recents: Mutex::default(),
             draining: AtomicBool::new(true),
+            in_flight: AtomicUsize::new(0),
+            undecided: AtomicUsize::new(0),
             gone: Gone::default(),
         })
     }
@@ -269,8 +285,25 @@ impl Inbox {
         std::mem::take(&mut waiting.taken)
     }
 
-    pub(crate) fn set_draining(&self, draining: bool) {
+    /// Says how the session stands at the end of a turn.
+    pub(crate) fn set_load(&self, Load { draining, in_flight, undecided }: Load) {
         self.draining.store(draining, Ordering::Relaxed);
+        self.in_flight.store(in_flight, Ordering::Relaxed);
+        self.undecided.store(undecided, Ordering::Relaxed);
+    }
+
+    /// How the session stood at the end of its last turn.
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            draining: self.is_draining(),
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            undecided: self.undecided.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many parcels wait for the session.
+    pub(crate) fn parcels(&self) -> usize {
+        self.waiting.lock().taken.parcels.len()
     }
 
     /// Whether new mail for this device goes into its mailbox, as far as is known without asking.

@@ -7,6 +7,7 @@ use sealwire_store::StoreError;
 
 use super::socket::SessionContext;
 use super::{Session, admission, login};
+use crate::metrics::Limit;
 use crate::node::Node;
 
 /// How many manifests one answer to `keys` or `backup` holds; with the largest backup it stays below 1 MiB.
@@ -25,7 +26,7 @@ impl Session {
         let taken = taken.and_then(|()| if own { Ok(()) } else { session.quota.lock().name(&name, now) });
         if let Err(after) = taken {
             let error = ErrorFrame::new(ErrorCode::RateLimited, "too many look-ups of keys");
-            return self.rate_limited(ErrorFrame { id, ..error }, after, ctx);
+            return self.rate_limited(ErrorFrame { id, ..error }, after, Limit::Others, ctx);
         }
         let (node, since) = (self.node.clone(), query.since_version.unwrap_or(0));
         let read = async move { read_keys(&node, &name, since).await };

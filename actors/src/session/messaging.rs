@@ -16,6 +16,7 @@ use super::login;
 use super::sending::Repeat;
 use super::socket::SessionContext;
 use super::state::Stage;
+use crate::metrics::{Limit, Stored};
 use crate::node::Node;
 use crate::router::Routed;
 use crate::settings::Limits;
@@ -40,7 +41,7 @@ impl Session {
         let share = if counted { Ok(()) } else { session.quota.lock().message(now) };
         if let Err(after) = share {
             let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many messages in a minute"));
-            return self.rate_limited(error, after, ctx);
+            return self.rate_limited(error, after, Limit::Messages, ctx);
         }
         let fingerprint = fingerprint(message);
         match session.sending.repeat(&message.message_id, fingerprint) {
@@ -155,7 +156,8 @@ impl Session {
             }
         }
         let devices = plan.iter().map(|(device, _, beside, ..)| (*device, *beside));
-        let ticket = session.sending.accept(message.message_id, fingerprint, devices);
+        let ticket = session.sending.accept(message.message_id, fingerprint, devices, node.clock.micros());
+        node.counts.accepted.add_one();
         let key = MailKey { from_device: session.device, message_id: message.message_id };
         let order = node.clock.next_order();
         for (index, (device, own, _, wrap, copy)) in plan.into_iter().enumerate() {
@@ -178,7 +180,7 @@ impl Session {
             };
             let parcel = Parcel { mail, reply };
             let routed = match session.sending.is_storing(&device) {
-                true => node.router.store(parcel),
+                true => node.router.store(parcel, Stored::Behind),
                 false => node.router.route(parcel),
             };
             if routed == Routed::Stored {

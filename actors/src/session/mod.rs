@@ -42,15 +42,17 @@ use sealwire_protocol::{CloseCode, DeviceId, ErrorCode};
 use sealwire_store::{Front, News, Removal, StoreError};
 
 use self::greeting::{Channel, Greeting};
-pub(crate) use self::inbox::{Event, Inbox, Offer, Parcel, Reply, Signal, Verdict};
+pub(crate) use self::inbox::{Event, Inbox, Load, Offer, Parcel, Reply, Signal, Verdict};
 use self::receiving::Effect;
 pub(crate) use self::recents::conflicts;
 pub(crate) use self::recovery::{Attempts, BACKUP_LIFE};
 use self::sending::Answer;
+pub(crate) use self::sending::Finished;
 pub(crate) use self::socket::{HttpRequest, HttpResponse, Payload, start};
 use self::socket::{Incoming, SessionContext, Socket};
 use self::state::{Authenticated, Conduct, Stage};
 use crate::clock::{Now, millis};
+use crate::metrics::{Limit, Stored};
 use crate::node::Node;
 use crate::quota::Counted;
 use crate::settings::Timing;
@@ -166,8 +168,18 @@ impl Session {
     /// Sends a frame, unless the connection has been closed: nothing follows a close frame (RFC 6455, section 5.5.1).
     fn send(&self, frame: &ServerFrame, ctx: &mut SessionContext) {
         if !self.is_closing() {
-            ctx.text(frame.to_json());
+            if let ServerFrame::Error(error) = frame {
+                self.node.counts.errors.add(error.code);
+            }
+            self.write(frame.to_json(), ctx);
         }
+    }
+
+    /// Writes a frame, whatever the stage.
+    fn write(&self, json: String, ctx: &mut SessionContext) {
+        self.node.counts.frames_sent.add_one();
+        self.node.counts.bytes_sent.add(json.len() as u64);
+        ctx.text(json);
     }
 
     /// Refuses a request. A connection that has not logged in is given a fresh challenge with it.
@@ -188,7 +200,8 @@ impl Session {
     }
 
     /// Refuses a request for its number; the third time within a minute ends the connection.
-    fn rate_limited(&mut self, error: ErrorFrame, after: u64, ctx: &mut SessionContext) {
+    fn rate_limited(&mut self, error: ErrorFrame, after: u64, limit: Limit, ctx: &mut SessionContext) {
+        self.node.counts.limits.add(limit);
         let error = ErrorFrame { code: ErrorCode::RateLimited, retry_after_ms: Some(after), ..error };
         self.send(&ServerFrame::Error(Box::new(error)), ctx);
         let now = self.now();
@@ -201,7 +214,7 @@ impl Session {
     fn turn_down(&mut self, error: ErrorFrame, ctx: &mut SessionContext) {
         let counts = error.code == ErrorCode::RateLimited && self.authenticated().is_some();
         match error.retry_after_ms.filter(|_| counts) {
-            Some(after) => self.rate_limited(error, after, ctx),
+            Some(after) => self.rate_limited(error, after, Limit::Others, ctx),
             None => self.refuse(error, ctx),
         }
     }
@@ -213,7 +226,7 @@ impl Session {
         let taken = session.quota.lock().take(what, now);
         let Err(after) = taken else { return true };
         let error = ErrorFrame::new(ErrorCode::RateLimited, text);
-        self.rate_limited(ErrorFrame { id: id.cloned(), ..error }, after, ctx);
+        self.rate_limited(ErrorFrame { id: id.cloned(), ..error }, after, Limit::Others, ctx);
         false
     }
 
@@ -317,13 +330,13 @@ impl Session {
             match effect {
                 Effect::Deliver { seq, mail } => {
                     match (std::str::from_utf8(&mail.wrap), std::str::from_utf8(&mail.shared)) {
-                        (Ok(wrap), Ok(shared)) => ctx.text(Delivery { seq, wrap, shared }.to_json()),
+                        (Ok(wrap), Ok(shared)) => self.write(Delivery { seq, wrap, shared }.to_json(), ctx),
                         _ => tracing::error!("the store holds a message that is no text; it was passed over"),
                     }
                 }
-                Effect::Append { mail, replies } => {
+                Effect::Append { mail, replies, cause } => {
                     let (by, departure) = (Some(self.inbox.clone()), Some(departure.clone()));
-                    self.node.spool.append(Append { mail, replies, by, departure });
+                    self.node.spool.append(Append { mail, replies, by, departure, cause });
                 }
                 Effect::Remove { key, news } => {
                     let (by, departure) = (self.inbox.clone(), Some(departure.clone()));
@@ -421,8 +434,9 @@ impl Session {
     /// What every turn ends with.
     fn end_turn(&mut self, ctx: &mut SessionContext) {
         self.flush_statuses(ctx);
-        if let Stage::Authenticated(session) = &self.stage {
-            self.inbox.set_draining(session.receiving.is_draining());
+        if let Stage::Authenticated(session) = &mut self.stage {
+            self.inbox.set_load(session.load());
+            self.node.counts.finished(session.sending.take_finished(), || self.node.clock.micros());
         }
         if self.socket.backlog() > self.node.settings.limits.window_bytes + BACKLOG {
             self.give_up(ctx);
@@ -506,6 +520,7 @@ impl Session {
             return;
         }
         tracing::debug!(reason = code.name(), "closing a connection");
+        self.node.counts.closed.add(code);
         self.leave();
         self.closed_at = Some(self.now().mono);
         self.socket.discard();
@@ -529,7 +544,8 @@ impl Session {
             if self.revoked {
                 replies.iter().for_each(|reply| reply.send(Verdict::Missed));
             } else {
-                self.node.spool.append(Append { mail, replies, by: None, departure: departure.clone() });
+                let (departure, cause) = (departure.clone(), Stored::Ended);
+                self.node.spool.append(Append { mail, replies, by: None, departure, cause });
             }
         }
         // A successor must not read before our own predecessor's mail is there either.

@@ -19,6 +19,7 @@ use sealwire_store::{Appended, Front, Mail, MailKey};
 use super::inbox::{Inbox, Parcel, Reply, Verdict};
 use super::recents::{Fate, Recents, Seen};
 use crate::clock::{Now, millis};
+use crate::metrics::Stored;
 
 /// How much may be in flight to a device, and for how long.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ pub(crate) enum Effect {
     /// Send the message to the device under this `seq`.
     Deliver { seq: u64, mail: Mail },
     /// Put the copy into the mailbox, tell these and this session.
-    Append { mail: Mail, replies: Vec<Reply> },
+    Append { mail: Mail, replies: Vec<Reply>, cause: Stored },
     /// Take an acknowledged copy out of the mailbox and tell this session; with `news`, also the sending device, if it is
     /// connected, that a message which was `queued` has arrived.
     Remove { key: MailKey, news: bool },
@@ -150,6 +151,11 @@ impl Receiving {
         matches!(self.mode, Mode::Draining)
     }
 
+    /// How many copies the device has not acknowledged.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.window.len()
+    }
+
     /// Whether nothing is known of the mailbox yet.
     pub(crate) fn has_not_begun(&self) -> bool {
         self.last_seq == 0 && !self.backlog_sent
@@ -184,15 +190,16 @@ impl Receiving {
             Seen::Before(Fate::Acknowledged) => effects.push(Effect::Decided { reply, verdict: Verdict::Delivered }),
             Seen::Before(Fate::InFlight) => self.wait_for(mail, reply, effects),
             // The store answers a repeat like the first, once the first is there.
-            Seen::Before(Fate::Stored) => self.append(mail, vec![reply], effects),
+            Seen::Before(Fate::Stored) => self.append(mail, vec![reply], Stored::Repeat, effects),
             Seen::Never if !self.is_draining() && self.has_room(mail.size()) => {
                 self.hand_over(mail, reply, now, effects)
             }
             Seen::Never => {
+                let cause = if self.is_draining() { Stored::Behind } else { Stored::Full };
                 self.mode = Mode::Draining;
                 self.unseen = true;
                 self.recents().lock().note(mail.key, mail.fingerprint, Fate::Stored);
-                self.append(mail, vec![reply], effects);
+                self.append(mail, vec![reply], cause, effects);
             }
         }
     }
@@ -201,7 +208,7 @@ impl Receiving {
     fn wait_for(&mut self, mail: Mail, reply: Reply, effects: &mut Vec<Effect>) {
         match self.window.iter_mut().find(|sent| sent.key == mail.key) {
             Some(InFlight { hold: Hold::Here { replies, .. }, .. }) => replies.push(reply),
-            _ => self.append(mail, vec![reply], effects),
+            _ => self.append(mail, vec![reply], Stored::Repeat, effects),
         }
     }
 
@@ -225,12 +232,12 @@ impl Receiving {
         effects.push(Effect::Deliver { seq: self.last_seq, mail });
     }
 
-    fn append(&mut self, mail: Mail, replies: Vec<Reply>, effects: &mut Vec<Effect>) {
+    fn append(&mut self, mail: Mail, replies: Vec<Reply>, cause: Stored, effects: &mut Vec<Effect>) {
         *self.appending.entry(mail.order).or_default() += 1;
         if let Some(read) = &mut self.read {
             read.floor = Some(read.floor.map_or(mail.order, |floor| floor.min(mail.order)));
         }
-        effects.push(Effect::Append { mail, replies });
+        effects.push(Effect::Append { mail, replies, cause });
     }
 
     /// An append of this session was decided. Whoever waited for it has been told.
@@ -298,7 +305,7 @@ impl Receiving {
         self.mode = Mode::Draining;
         self.unseen = true;
         for (mail, replies) in self.take_undecided() {
-            self.append(mail, replies, effects);
+            self.append(mail, replies, Stored::Silent, effects);
         }
     }
 

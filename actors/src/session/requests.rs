@@ -21,12 +21,14 @@ use super::sending::Sending;
 use super::socket::SessionContext;
 use super::state::{Authenticated, Life, Stage, Statuses};
 use super::{Event, Inbox, Session, WAITING_BYTES, WAITING_FRAMES, sharing};
+use crate::metrics::{Limit, LogIn};
 use crate::presence::{Departure, Seen, Watching};
 
 impl Session {
     /// A text message came.
     pub(super) fn text(&mut self, text: &ByteString, ctx: &mut SessionContext) {
         self.heard();
+        self.node.counts.bytes_received.add(text.len() as u64);
         self.forget_told();
         match &mut self.stage {
             Stage::Closing => {}
@@ -85,7 +87,8 @@ impl Session {
             Ok(()) => true,
             Err(after) => {
                 let error = ErrorFrame::new(ErrorCode::RateLimited, "too many frames in a second");
-                self.rate_limited(ErrorFrame { id: id.cloned(), message_id: about, ..error }, after, ctx);
+                let error = ErrorFrame { id: id.cloned(), message_id: about, ..error };
+                self.rate_limited(error, after, Limit::Frames, ctx);
                 false
             }
         }
@@ -225,6 +228,7 @@ impl Session {
 
     /// A log-in that was not accepted ends the connection; one that could not be checked does not.
     fn log_in_failed(&mut self, error: ErrorFrame, ctx: &mut SessionContext) {
+        self.node.counts.log_ins.add(LogIn::Refused(error.code));
         if !matches!(error.code, ErrorCode::AuthFailed | ErrorCode::AuthTimeout) {
             return self.refuse(error, ctx);
         }
@@ -235,14 +239,20 @@ impl Session {
     fn register(&mut self, register: Box<Register>, id: Option<String>, ctx: &mut SessionContext) {
         let open = match self.take_challenge(self.node.settings.timing.greeting) {
             Ok(open) => open,
-            Err(error) => return self.refuse(ErrorFrame { id, ..error }, ctx),
+            Err(error) => return self.not_let_in(ErrorFrame { id, ..error }, ctx),
         };
         let (node, channel) = (self.node.clone(), self.channel.clone());
         let check = async move { login::register(&node, &channel, &open, register).await };
         self.look_up(check, ctx, move |session, outcome, ctx| match outcome {
             Ok(who) => session.enter(who, id, ctx),
-            Err(error) => session.refuse(ErrorFrame { id, ..error }, ctx),
+            Err(error) => session.not_let_in(ErrorFrame { id, ..error }, ctx),
         });
+    }
+
+    /// Refuses a registration, or a log-in that was right and cannot be followed by a session.
+    fn not_let_in(&mut self, error: ErrorFrame, ctx: &mut SessionContext) {
+        self.node.counts.log_ins.add(LogIn::Refused(error.code));
+        self.refuse(error, ctx);
     }
 
     fn link(&mut self, link: Box<Link>, id: Option<String>, ctx: &mut SessionContext) {
@@ -271,12 +281,12 @@ impl Session {
                 if session.has_too_many_connections(&who, account.as_deref()) {
                     let text = "this account has too many connections";
                     let error = ErrorFrame { id, ..ErrorFrame::new(ErrorCode::LimitExceeded, text) };
-                    session.refuse(error, ctx);
+                    session.not_let_in(error, ctx);
                 } else {
                     session.entered(&who, account.as_ref(), queued, id, ctx);
                 }
             }
-            Err(error) => session.refuse(ErrorFrame { id, ..login::store_unavailable(&error) }, ctx),
+            Err(error) => session.not_let_in(ErrorFrame { id, ..login::store_unavailable(&error) }, ctx),
         });
     }
 
@@ -303,6 +313,8 @@ impl Session {
         let session = self.new_session(who, shares, departure.into(), predecessor.clone());
         self.stage = Stage::Authenticated(Box::new(session));
         self.greeting_place = None;
+        self.node.counts.log_ins.add(LogIn::Accepted);
+        self.node.counts.backlogs.observe(queued);
         self.socket.lift_allowance();
         self.note_seen(&who.username, who.device);
         self.look_again(who, account, ctx);

@@ -12,6 +12,7 @@ use sealwire_store::Fingerprint;
 
 use super::inbox::Verdict;
 use super::recents::conflicts;
+use crate::metrics::FirstStatus;
 
 /// How many messages of one connection may be undecided; more are answered `server_busy`.
 pub(crate) const UNDECIDED: usize = 4_096;
@@ -50,6 +51,7 @@ struct Undecided {
     open: u64,
     delivered: bool,
     refused: Option<ErrorCode>,
+    accepted: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -72,6 +74,16 @@ pub(crate) struct Sending {
     sent_order: VecDeque<MessageId>,
     /// Messages of earlier connections that were told to have arrived.
     news: VecDeque<MessageId>,
+    /// Since it was asked last.
+    finished: Vec<Finished>,
+}
+
+/// A message that has its first status, for the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Finished {
+    pub(crate) status: FirstStatus,
+    /// When it was accepted, in microseconds.
+    pub(crate) accepted: u64,
 }
 
 impl Sending {
@@ -84,25 +96,36 @@ impl Sending {
         }
     }
 
+    /// How many messages have no status yet.
+    pub(crate) fn undecided(&self) -> usize {
+        self.undecided.len()
+    }
+
+    /// The messages that have got their first status since this was asked last.
+    pub(crate) fn take_finished(&mut self) -> impl Iterator<Item = Finished> + '_ {
+        self.finished.drain(..)
+    }
+
     /// Whether one more message can be taken.
     pub(crate) fn has_room(&self) -> bool {
         self.undecided.len() < UNDECIDED
     }
 
     /// Takes a message whose copies are for these devices (device, own), at most 64. Gives the ticket that their
-    /// outcomes will carry.
+    /// outcomes will carry. `now` is in microseconds.
     pub(crate) fn accept(
         &mut self,
         message_id: MessageId,
         fingerprint: Fingerprint,
         copies: impl IntoIterator<Item = (DeviceId, bool)>,
+        now: u64,
     ) -> u64 {
         let copies: Vec<Copy> = copies.into_iter().map(|(device, own)| Copy { device, own, storing: false }).collect();
         debug_assert!((1..=64).contains(&copies.len()), "checked by the message's shape");
         self.last_ticket += 1;
         let open = u64::MAX >> (64 - copies.len().clamp(1, 64));
         let delivered = self.news.contains(&message_id);
-        let message = Undecided { message_id, copies, open, delivered, refused: None };
+        let message = Undecided { message_id, copies, open, delivered, refused: None, accepted: now };
         self.undecided.insert(self.last_ticket, message);
         self.remember(message_id, fingerprint);
         self.last_ticket
@@ -167,13 +190,19 @@ impl Sending {
     fn finish(&mut self, ticket: u64) -> Option<Answer> {
         let message = self.undecided.remove(&ticket)?;
         let id = message.message_id;
+        let accepted = message.accepted;
         if let Some(code) = message.refused {
             // It is not kept as it came, so that it is new when it comes again.
             self.sent.remove(&id);
             self.sent_order.retain(|sent| *sent != id);
+            self.finished.push(Finished { status: FirstStatus::Refused, accepted });
             return Some(Answer::Error(id, code));
         }
-        let status = if message.delivered { Status::Delivered } else { Status::Queued };
+        let (status, first) = match message.delivered {
+            true => (Status::Delivered, FirstStatus::Delivered),
+            false => (Status::Queued, FirstStatus::Queued),
+        };
+        self.finished.push(Finished { status: first, accepted });
         if let Some(sent) = self.sent.get_mut(&id) {
             sent.1 = Some(status);
         }
@@ -230,8 +259,27 @@ mod tests {
 
     fn with_copies(copies: &[(u8, bool)]) -> (Sending, u64) {
         let mut sending = Sending::default();
-        let ticket = sending.accept(message_id(1), PRINT, copies.iter().map(|(d, own)| (device(*d), *own)));
+        let ticket = sending.accept(message_id(1), PRINT, copies.iter().map(|(d, own)| (device(*d), *own)), 5);
         (sending, ticket)
+    }
+
+    #[test]
+    fn a_message_is_finished_once_with_its_first_status() {
+        for (verdict, status) in [
+            (Verdict::Delivered, FirstStatus::Delivered),
+            (Verdict::Stored, FirstStatus::Queued),
+            (Verdict::Missed, FirstStatus::Queued),
+            (Verdict::Failed, FirstStatus::Refused),
+        ] {
+            let (mut sending, ticket) = with_copies(&[(1, false), (2, false)]);
+            sending.decided(ticket, 0, verdict);
+            assert_eq!((sending.take_finished().count(), sending.undecided()), (0, 1));
+            sending.decided(ticket, 1, verdict);
+            let finished: Vec<Finished> = sending.take_finished().collect();
+            assert_eq!(finished, [Finished { status, accepted: 5 }]);
+            sending.delivered_later(message_id(1));
+            assert_eq!((sending.take_finished().count(), sending.undecided()), (0, 0));
+        }
     }
 
     #[test]
@@ -302,7 +350,7 @@ mod tests {
 
         let mut later = Sending::default();
         assert_eq!(later.delivered_later(message_id(1)), Some(Answer::Status(message_id(1), Status::Delivered)));
-        let ticket = later.accept(message_id(1), PRINT, [(device(1), false)]);
+        let ticket = later.accept(message_id(1), PRINT, [(device(1), false)], 0);
         assert_eq!(later.decided(ticket, 0, Verdict::Stored), Some(Answer::Status(message_id(1), Status::Delivered)));
     }
 

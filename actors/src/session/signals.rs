@@ -9,6 +9,7 @@ use super::admission::{self, Admission, Facts};
 use super::socket::SessionContext;
 use super::state::Stage;
 use super::{Session, Signal, messaging};
+use crate::metrics::Limit;
 
 /// A session whose socket is so many bytes behind is given no signals.
 const BEHIND: usize = 64 * 1024;
@@ -32,7 +33,7 @@ impl Session {
         let share = if counted { Ok(()) } else { session.signals.take(now.mono) };
         if let Err(after) = share {
             let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many signals in a minute"));
-            return self.rate_limited(error, after, ctx);
+            return self.rate_limited(error, after, Limit::Signals, ctx);
         }
         match self.decide(message, &mut facts, now.wall, admission::admit_signal) {
             Admission::Accept { to, .. } => {
@@ -70,7 +71,7 @@ impl Session {
             }
             behind += signal.size();
             if let Ok(shared) = std::str::from_utf8(&signal.shared) {
-                ctx.text(signal_json(&signal.wrap, shared));
+                self.write(signal_json(&signal.wrap, shared), ctx);
             }
         }
     }

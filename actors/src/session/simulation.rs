@@ -20,6 +20,7 @@ use super::inbox::{Event, Inbox, Parcel, Reply};
 use super::receiving::{Effect, Receiving, WindowLimits};
 use super::sending::{Answer, Sending};
 use crate::clock::Now;
+use crate::metrics::Stored;
 use crate::presence::{Departure, Directory};
 use crate::router::{Routed, Router};
 use crate::spool::{Append, Bounds, Remove, Spool, SpoolQueue, Work};
@@ -159,11 +160,11 @@ impl World {
             order: self.order,
             ..super::fixtures::mail(n)
         };
-        let ticket = sender.sending.accept(mail.key.message_id, mail.fingerprint, [(mail.device, false)]);
+        let ticket = sender.sending.accept(mail.key.message_id, mail.fingerprint, [(mail.device, false)], 0);
         sender.tickets.insert(ticket, n);
         let parcel = Parcel { mail, reply: Reply { inbox: sender.inbox.clone(), ticket, copy: 0 } };
         let storing = sender.sending.is_storing(&device(BOB));
-        let routed = if storing { self.router.store(parcel) } else { self.router.route(parcel) };
+        let routed = if storing { self.router.store(parcel, Stored::Behind) } else { self.router.route(parcel) };
         if routed == Routed::Stored {
             sender.sending.storing(ticket, 0);
         }
@@ -216,9 +217,9 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Deliver { seq, mail } => bob.wire.push_back((seq, mail.key)),
-                Effect::Append { mail, replies } => {
+                Effect::Append { mail, replies, cause } => {
                     let (by, departure) = (Some(bob.inbox.clone()), Some(bob.departure.clone()));
-                    self.queue.append(Append { mail, replies, by, departure });
+                    self.queue.append(Append { mail, replies, by, departure, cause });
                 }
                 Effect::Remove { key, news } => {
                     let removal = Removal { device: device(BOB), key };
@@ -344,10 +345,12 @@ impl World {
     fn leave(&mut self, mut old: Connection) {
         let departure = Some(old.departure.clone());
         for (mail, replies) in old.receiving.end() {
-            self.queue.append(Append { mail, replies, by: None, departure: departure.clone() });
+            let (departure, cause) = (departure.clone(), Stored::Ended);
+            self.queue.append(Append { mail, replies, by: None, departure, cause });
         }
         for Parcel { mail, reply } in old.inbox.close().parcels {
-            self.queue.append(Append { mail, replies: vec![reply], by: None, departure: departure.clone() });
+            let (departure, cause) = (departure.clone(), Stored::Ended);
+            self.queue.append(Append { mail, replies: vec![reply], by: None, departure, cause });
         }
         if let Some(predecessor) = old.predecessor {
             // The successor waits for both: here simply until the spool has come to rest.

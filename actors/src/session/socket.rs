@@ -442,6 +442,7 @@ impl Actor for Session {
 
 impl StreamHandler<Received> for Session {
     fn handle(&mut self, received: Received, ctx: &mut Self::Context) {
+        self.node.counts.frames_received.add_one();
         match received {
             Received::Text(text) => self.text(&text, ctx),
             Received::Ping(bytes) => {

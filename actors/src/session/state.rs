@@ -7,7 +7,7 @@ use sealwire_protocol::frames::{Status, StatusFrame};
 use sealwire_protocol::{DeviceId, MessageId, Username};
 
 use super::greeting::{Greeting, Open};
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Load};
 use super::rates::{MINUTE, Rate};
 use super::receiving::Receiving;
 use super::sending::Sending;
@@ -102,6 +102,12 @@ impl Life {
 }
 
 impl Authenticated {
+    /// How it stands.
+    pub(crate) fn load(&self) -> Load {
+        let (draining, in_flight) = (self.receiving.is_draining(), self.receiving.in_flight());
+        Load { draining, in_flight, undecided: self.sending.undecided() }
+    }
+
     /// When something is due by itself, on the monotonic clock.
     pub(crate) fn next_deadline(&self) -> u64 {
         self.receiving.next_deadline().map_or(u64::MAX, |due| due).min(self.life.next_deadline())

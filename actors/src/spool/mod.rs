@@ -1,6 +1,7 @@
 //! The spool: the way into the store. What arrives while a commit runs goes into the next one, so many messages share
 //! one fsync. The store only executes batches; whom to tell of their outcomes is known here.
 
+mod counts;
 mod messages;
 mod queue;
 
@@ -61,6 +62,7 @@ impl Spool {
     }
 
     pub(crate) fn committed(&self, work: Work, outcome: &BatchOutcome) {
+        self.queue.counts.committed(&work, outcome);
         self.queue.decided(&work.appends);
         let outcomes = outcome.appended.iter().copied().chain(std::iter::repeat(Appended::Failed));
         for (append, outcome) in work.appends.into_iter().zip(outcomes) {
@@ -98,6 +100,7 @@ impl Spool {
 
     fn failed(&self, work: Work, error: &StoreError, ctx: &mut Context<Self>) {
         tracing::error!(%error, appends = work.appends.len(), "a commit failed; the senders keep what was in it");
+        self.queue.counts.not_committed(&work);
         self.queue.decided(&work.appends);
         self.queue.give_back(work.failed());
         ctx.run_later(PAUSE, |spool, ctx| spool.commit_next(ctx));

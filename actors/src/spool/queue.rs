@@ -11,7 +11,9 @@ use sealwire_store::{Appended, Batch, Mail, MailKey, Place, Removal, Usage};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use super::counts::SpoolCounts;
 use super::messages::Commit;
+use crate::metrics::{Metric, Samples, Stored, StoredAs};
 use crate::presence::Departure;
 use crate::session::{Event, Inbox, Reply, Verdict};
 
@@ -42,6 +44,8 @@ pub(crate) struct Append {
     /// The session that appends, which leaves the directory no earlier than this is decided.
     #[expect(dead_code, reason = "it is held, and acts when it is dropped")]
     pub(crate) departure: Option<Arc<Departure>>,
+    /// Why it goes to the store.
+    pub(crate) cause: Stored,
 }
 
 impl Append {
@@ -89,7 +93,7 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.appends.len() + self.removals.len() + self.missed.len()
     }
 
@@ -166,13 +170,15 @@ pub(crate) struct SpoolQueue {
     bounds: Bounds,
     waiting: Mutex<Waiting>,
     actor: OnceLock<Recipient<Commit>>,
+    pub(super) counts: SpoolCounts,
     /// Notified when copies have been decided.
     decided: Notify,
 }
 
 impl SpoolQueue {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, waiting: Mutex::default(), actor: OnceLock::new(), decided: Notify::new() }
+        let counts = SpoolCounts::default();
+        Self { bounds, waiting: Mutex::default(), actor: OnceLock::new(), counts, decided: Notify::new() }
     }
 
     pub(super) fn wakes(&self, actor: Recipient<Commit>) {
@@ -183,10 +189,12 @@ impl SpoolQueue {
 
     /// Puts a copy into the queue.
     pub(crate) fn append(&self, append: Append) {
+        self.counts.causes.add(append.cause);
         let size = append.mail.size();
         let mut waiting = self.waiting.lock();
         if waiting.work.len() >= self.bounds.entries || waiting.bytes + size > self.bounds.bytes {
             drop(waiting);
+            self.counts.appends.add(StoredAs::NoRoom);
             return append.failed();
         }
         waiting.bytes += size;
@@ -282,6 +290,17 @@ impl SpoolQueue {
         pending.map_or_else(Usage::default, |pending| Usage { from_sender: from_sender(pending), ..pending.usage })
     }
 
+    /// Says what has gone through the spool and what waits.
+    pub(crate) fn observe(&self, samples: &mut Samples) {
+        let (entries, bytes) = {
+            let waiting = self.waiting.lock();
+            (waiting.work.len(), waiting.bytes)
+        };
+        samples.gauge(Metric::SpoolEntries, &[], entries);
+        samples.gauge(Metric::SpoolBytes, &[], bytes);
+        self.counts.observe(samples);
+    }
+
     /// Whether everything that was put in has been decided.
     pub(crate) fn is_idle(&self) -> bool {
         !self.waiting.lock().busy
@@ -296,7 +315,10 @@ mod tests {
     fn append(n: u64) -> (Append, Arc<Inbox>) {
         let parcel = parcel(n);
         let inbox = parcel.reply.inbox.clone();
-        (Append { mail: parcel.mail, replies: vec![parcel.reply], by: None, departure: None }, inbox)
+        (
+            Append { mail: parcel.mail, replies: vec![parcel.reply], by: None, departure: None, cause: Stored::Away },
+            inbox,
+        )
     }
 
     #[test]

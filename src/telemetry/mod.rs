@@ -1,9 +1,17 @@
-//! Log lines on standard error. No line holds what people write, nor who they are.
+//! What the server says of itself: log lines on standard error, and metrics. Neither holds what people write, nor who they
+//! are.
+
+mod exposition;
+mod measured_store;
 
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use self::{
+    exposition::Telemetry,
+    measured_store::{MeasuredStore, StoreCounts},
+};
 use crate::config::log::{Format, Log};
 
 /// Starts logging for the whole process.
