@@ -1,23 +1,29 @@
-//! Starts the real parts of a cluster for tests: a MongoDB replica set, a Redis, on ports of their own, ended without fail.
+//! Starts the real parts of a cluster for tests: a MongoDB replica set, a Redis, a HAProxy, on ports of their own, ended
+//! without fail; and a proxy of our own that makes trouble between any two.
 //!
 //! `tools/setup` installs the programs. A part that does not start fails the test with what it said. Waiting means waiting for
 //! what a part itself says; the time limits only end what hangs.
 
 #![expect(clippy::panic, reason = "a library for tests: its panics are their failures")]
 
+pub mod certificate;
 mod document;
 mod guardian;
+pub mod haproxy;
 mod member;
 mod mongo;
 pub mod ports;
 mod process;
 mod redis;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use haproxy::HaProxy;
 pub use mongo::MongoReplicaSet;
 pub use redis::RedisServer;
+pub use trouble::TcpProxy;
 
 /// What hangs for this long is given up; nothing that works comes near it.
 const PATIENCE: Duration = Duration::from_secs(60);

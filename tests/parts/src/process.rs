@@ -26,6 +26,8 @@ enum Stage {
 pub(crate) struct Process {
     child: Child,
     stage: watch::Receiver<Stage>,
+    /// Changes with every line.
+    lines: watch::Receiver<()>,
     /// Whether it is stopped by a signal.
     frozen: bool,
     log: PathBuf,
@@ -59,9 +61,10 @@ impl Process {
         drop(command);
         guardian::watch(child.id());
         let (tell, stage) = watch::channel(Stage::Starting);
+        let (tick, lines) = watch::channel(());
         // A thread and not a task: a test that is blocked, or whose runtime has ended, must not block the program.
-        thread::spawn(move || listen(reader, file, ready, &tell));
-        let mut process = Self { child, stage, frozen: false, log: log.to_owned() };
+        thread::spawn(move || listen(reader, file, ready, &tell, &tick));
+        let mut process = Self { child, stage, lines, frozen: false, log: log.to_owned() };
         if patiently(&format!("the start of {program}"), process.reaches(Stage::Ready)).await == Stage::Over {
             return Err(Failure { program, status: process.wait(), log: process.log() });
         }
@@ -77,6 +80,14 @@ impl Process {
     /// Everything that it has said, also in earlier lives on the same log.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until it has said `text`.
+    pub(crate) async fn says(&mut self, text: &str) {
+        while !self.log().contains(text) {
+            let ended = self.lines.changed().await.is_err();
+            assert!(!ended, "it ended before it said `{text}`. Its log:\n{}", self.log());
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -132,7 +143,7 @@ impl Drop for Process {
 }
 
 /// Writes down what a program says until it ends, and tells how far it has come.
-fn listen(output: PipeReader, mut log: File, ready: &str, tell: &watch::Sender<Stage>) {
+fn listen(output: PipeReader, mut log: File, ready: &str, tell: &watch::Sender<Stage>, tick: &watch::Sender<()>) {
     for line in BufReader::new(output).split(b'\n') {
         let Ok(line) = line else { break };
         // Whoever has heard of a stage finds its line in the log.
@@ -140,6 +151,7 @@ fn listen(output: PipeReader, mut log: File, ready: &str, tell: &watch::Sender<S
         if *tell.borrow() == Stage::Starting && String::from_utf8_lossy(&line).contains(ready) {
             tell.send_replace(Stage::Ready);
         }
+        tick.send_replace(());
     }
     tell.send_replace(Stage::Over);
 }

@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use crate::process::{Failure, Process};
-use crate::{patiently, ports};
+use crate::{certificate, patiently, ports};
 
 /// The user of our own questions, by a socket in the server's directory.
 const WATCHER: &str = "watcher";
@@ -41,7 +39,7 @@ impl Builder {
         Self { user: Some((name.to_owned(), password.to_owned())), ..self }
     }
 
-    /// Speaks TLS and nothing else, with [`RedisServer::certificate`].
+    /// Speaks TLS and nothing else, with [`certificate::SELF_SIGNED`].
     #[must_use]
     pub fn tls(self) -> Self {
         Self { tls: true, ..self }
@@ -54,7 +52,9 @@ impl Builder {
     pub async fn start(self) -> RedisServer {
         let home = TempDir::with_prefix("sealwire-redis-").expect("a directory for a Redis can be made");
         if self.tls {
-            write_certificate(home.path());
+            std::fs::write(home.path().join("key.pem"), certificate::key()).expect("a file can be written");
+            std::fs::write(home.path().join("certificate.pem"), certificate::SELF_SIGNED)
+                .expect("a file can be written");
         }
         for address in ports::free_addresses() {
             std::fs::write(home.path().join("conf"), self.config(address, home.path())).expect("a file can be written");
@@ -90,15 +90,6 @@ impl Builder {
         lines.extend(self.settings.iter().cloned());
         lines.join("\n") + "\n"
     }
-}
-
-/// The certificate and the key that lie with the tests.
-fn write_certificate(home: &Path) {
-    let key = STANDARD.encode(include_bytes!("../../keys/k0.der"));
-    let lines: Vec<&str> = (0..key.len()).step_by(64).map(|at| &key[at..key.len().min(at + 64)]).collect();
-    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
-    std::fs::write(home.join("key.pem"), key).expect("a file can be written");
-    std::fs::write(home.join("certificate.pem"), RedisServer::certificate()).expect("a file can be written");
 }
 
 async fn launch(home: &Path) -> Result<Process, Failure> {
@@ -142,12 +133,7 @@ impl RedisServer {
         format!("{scheme}://{login}{host}:{}/", self.address.port())
     }
 
-    /// The certificate for `localhost` that one with TLS shows, signed by itself; PEM.
-    pub fn certificate() -> &'static str {
-        include_str!("../../certificates/good.pem")
-    }
-
-    /// The same in a file, for programs that are told whom to trust.
+    /// The file of the certificate that one with TLS shows: [`certificate::SELF_SIGNED`].
     pub fn certificate_file(&self) -> PathBuf {
         self.home.path().join("certificate.pem")
     }

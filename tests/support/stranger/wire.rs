@@ -1,6 +1,7 @@
 //! A WebSocket connection to a server, from which frames are awaited by what they are.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -22,6 +23,8 @@ pub struct Dial {
     headers: Vec<(&'static str, String)>,
     without_subprotocol: bool,
     receive_buffer: Option<u32>,
+    through: Option<SocketAddr>,
+    from: Option<IpAddr>,
 }
 
 /// The upgrade was answered by a status instead.
@@ -53,6 +56,18 @@ impl Dial {
         Self { receive_buffer: Some(bytes), ..self }
     }
 
+    /// Dials this address, behind which the server stands, and names it as the origin.
+    #[must_use]
+    pub fn through(self, proxy: SocketAddr) -> Self {
+        Self { through: Some(proxy), ..self }
+    }
+
+    /// Comes from this address of the machine, such as 127.0.0.2.
+    #[must_use]
+    pub fn from(self, address: IpAddr) -> Self {
+        Self { from: Some(address), ..self }
+    }
+
     /// Dials.
     ///
     /// # Errors
@@ -61,7 +76,8 @@ impl Dial {
     /// # Panics
     /// When there is no answer.
     pub async fn to(self, server: &Server) -> Result<Wire, Refused> {
-        let mut request = server.url().into_client_request().expect("a URL");
+        let address = self.through.unwrap_or_else(|| server.address());
+        let mut request = format!("ws://{address}/ws").into_client_request().expect("a URL");
         if !self.without_subprotocol {
             request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("sealwire.v1"));
         }
@@ -73,7 +89,10 @@ impl Dial {
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes).expect("a size that the system takes");
         }
-        let stream = socket.connect(server.address()).await.expect("the server listens");
+        if let Some(own) = self.from {
+            socket.bind((own, 0).into()).expect("an address of this machine");
+        }
+        let stream = socket.connect(address).await.expect("the server listens");
         match timeout(PATIENCE, client_async(request, stream)).await.expect("an answer to the upgrade") {
             Ok((socket, _)) => Ok(Wire::new(socket)),
             Err(Error::Http(answer)) => Err(Refused {
