@@ -205,6 +205,34 @@ mod heavy {
 }
 
 #[tokio::test]
+async fn a_new_passphrase_is_asked_for_twice_and_not_shown() {
+    const NEW: &str = "an other pass phrase";
+    let world = World::of(&["alice"]).await;
+    let window = world.tmux.open(&world.place, "alice").await;
+    for (again, outcome) in [("a slip of the hand", "the two are not the same"), (NEW, "locked by the new passphrase")]
+    {
+        window.line("clear; sealwire-chat --profile alice passphrase").await;
+        for (question, words) in [("A new passphrase for this profile", NEW), ("The same again", again)] {
+            window.shows(question).await;
+            window.hides_what_is_typed().await;
+            window.text(words).await;
+            window.keys(&["Enter"]).await;
+        }
+        window.shows(outcome).await;
+        let screen = window.screen().await;
+        assert!(!screen.contains(NEW) && !screen.contains("slip"), "{screen}");
+        window.line("sealwire-chat --profile alice whoami; echo code $?").await;
+        window.shows(if again == NEW { "code 1" } else { "code 0" }).await;
+    }
+    window.line("clear; env -u SEALWIRE_PASSPHRASE_FILE sealwire-chat --profile alice whoami; echo code $?").await;
+    window.shows("Passphrase:").await;
+    window.hides_what_is_typed().await;
+    window.text(NEW).await;
+    window.keys(&["Enter"]).await;
+    window.shows("code 0").await;
+}
+
+#[tokio::test]
 async fn a_terminal_that_cannot_be_drawn_on_is_refused_in_a_sentence() {
     let world = World::new().await;
     let (code, words) = world.place.fails("alice", &["chat"]).await;

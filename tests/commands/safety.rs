@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use sealwire_tests::typist::Typist;
 use sealwire_tests::{Server, Terminal, profiles};
 use serde_json::{Value, json};
 
@@ -49,6 +50,30 @@ async fn a_number_that_was_compared_is_marked_and_the_mark_can_be_taken_back() {
     let (code, words) = terminal.fails("alice", &["safety", "bob", "--accept-change"]).await;
     assert_eq!(code, Some(1), "{words}");
     assert!(words.contains("has not changed"), "{words}");
+}
+
+/// As a person does it, who is asked and answers.
+#[tokio::test]
+async fn whoever_is_asked_whether_the_numbers_are_equal_decides() {
+    let server = Server::start().await;
+    let terminal = Terminal::new(&server);
+    for name in ["alice", "bob"] {
+        terminal.register(name).await;
+    }
+    let of_bob = number(&terminal, "bob", "alice").await["safetyNumber"].as_str().expect("a number").to_owned();
+    for (answer, code, verified) in [("", SECURITY, false), ("no", SECURITY, false), ("y", 0, true)] {
+        let mut command = terminal.command(&["--profile", "alice", "safety", "bob", "--verify"]);
+        let (mut person, child) = Typist::start(&mut command);
+        let shown = person.sees("Are the two equal, in every digit?").await;
+        assert!(shown.contains(&of_bob), "{shown}");
+        person.types(answer);
+        let output = child.wait_with_output().await.expect("a child can be waited for");
+        assert_eq!(output.status.code(), Some(code), "{answer:?}");
+        if code == SECURITY {
+            person.sees("nothing was marked").await;
+        }
+        assert_eq!(number(&terminal, "alice", "bob").await["verified"], verified, "{answer:?}");
+    }
 }
 
 /// The server's data go back to a time before Bob, and somebody else takes his name.

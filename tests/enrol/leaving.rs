@@ -1,5 +1,8 @@
 //! Devices that go, and accounts.
 
+use std::fs;
+use std::path::Path;
+
 use sealwire_tests::Server;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -78,4 +81,42 @@ async fn recovery_removes_the_others_if_the_person_says_so() {
         let gone = machine.run(&["listen", "--count", "1", "--timeout", "5"], "").await;
         assert_eq!(gone.code, Some(REFUSED), "{gone:?}");
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory can be made");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        fs::copy(&path, to.join(path.file_name().expect("a name"))).expect("a file can be copied");
+    }
+}
+
+/// What it says to do helps.
+#[tokio::test]
+async fn a_device_that_the_server_has_forgotten_says_what_to_do() {
+    let mut server = Server::start().await;
+    let (old, _bob) = (Machine::registered(&server, "alice").await, Machine::registered(&server, "bob").await);
+    server.terminate().await;
+    let before = old.path("before");
+    copy(server.data_dir(), &before);
+    server.restart().await;
+    let new = linked(&server, &old, 1, &[]).await;
+
+    server.terminate().await;
+    fs::remove_dir_all(server.data_dir()).expect("the data can be removed");
+    copy(&before, server.data_dir());
+    server.restart().await;
+    for command in [&["devices"][..], &["listen", "--count", "1"], &["send", "alice", "a note"]] {
+        let refused = new.run(command, "").await;
+        assert_eq!(refused.code, Some(REFUSED), "{refused:?}");
+        for words in ["auth_failed", "set back", "Start a device", "link this machine anew", "recovery code"] {
+            assert!(refused.err.contains(words), "{command:?}: {refused:?}");
+        }
+    }
+    // Nothing is sealed before the server has taken the list that it lacks.
+    old.must(&["send", "bob", "hello again"]).await;
+    let anew = linked(&server, &old, 2, &[]).await;
+    anew.must(&["send", "alice", "here again"]).await;
+    let heard = old.json(&["listen", "--count", "1", "--timeout", "60"]).await;
+    assert_eq!(heard[0]["text"], "here again", "{heard:?}");
 }

@@ -197,6 +197,23 @@ async fn a_session_that_was_not_asked_for_shows_nothing() {
     alice.told.clear();
 }
 
+/// Whoever reads it is not to look for a fault in their own keys.
+#[tokio::test]
+async fn a_server_whose_clock_is_far_behind_is_told_that_it_is_the_clock() {
+    let world = World::start().await;
+    let server = world.proxy.origin().parse().expect("an address");
+    let mut profile = profiles::open(&world.person("alice").await.leaves().await);
+    world.proxy.script(move |passing| {
+        let frame = &passing.frame;
+        let time = || with(frame, "serverTime", now() - YEAR);
+        vec![Act::On(if frame["serverTime"].is_u64() { time() } else { frame.clone() })]
+    });
+    let error = devices::refresh(&mut profile, &server, Duration::ZERO).await.expect_err("its time is false");
+    assert!(error.to_string().contains("the clock of the server"), "{error}");
+    world.proxy.be_honest();
+    devices::refresh(&mut profile, &server, PATIENCE).await.expect("an honest server is believed");
+}
+
 #[tokio::test]
 async fn a_false_time_costs_no_message() {
     for time in [now() + YEAR, now() - YEAR, 0, u64::MAX, u64::MAX / 2] {

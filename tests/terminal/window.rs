@@ -169,6 +169,20 @@ impl Window {
         self.waits(&format!("no {text}"), |screen| !screen.contains(text)).await;
     }
 
+    /// Waits until what is typed is not shown.
+    pub(crate) async fn hides_what_is_typed(&self) {
+        let terminal = self.tmux("display-message", &["-p", "#{pane_tty}"]).await;
+        let begun = Instant::now();
+        loop {
+            let asked = Command::new("stty").args(["-a", "-F", terminal.trim()]).output().await.expect("stty runs");
+            if String::from_utf8_lossy(&asked.stdout).split_whitespace().any(|word| word == "-echo") {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{} shows what is typed", self.name);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Sends a signal to what the shell runs.
     pub(crate) async fn kill_program(&self, signal: &str) {
         let shell = self.tmux("display-message", &["-p", "#{pane_pid}"]).await;

@@ -67,9 +67,12 @@ pub(crate) fn code_of(error: &Error) -> Code {
         Error::Profile(_) | Error::NobodyToSendTo(_) | Error::Blocked(_) | Error::Stopped => Code::Failed,
         Error::TooLong(_) => Code::Usage,
         Error::Connect(_) | Error::Busy(_) => Code::NoConnection,
-        Error::Refused { .. } | Error::Closed(_) | Error::Removed | Error::UnknownUser(_) | Error::GivenUp { .. } => {
-            Code::Refused
-        }
+        Error::Refused { .. }
+        | Error::Closed(_)
+        | Error::Removed
+        | Error::NotKnown
+        | Error::UnknownUser(_)
+        | Error::GivenUp { .. } => Code::Refused,
         Error::Enrol(error) if error.is_security() => Code::Security,
         Error::Enrol(EnrolError::WrongCode(_) | EnrolError::NotLetIn(_)) => Code::Refused,
         Error::Enrol(_) => Code::Failed,

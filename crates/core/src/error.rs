@@ -72,6 +72,14 @@ pub enum Error {
          exported"
     )]
     Removed,
+    /// The server does not let this device log in: it does not know it, or not any more. It does not tell which.
+    #[error(
+        "the server does not know this device (auth_failed): it was removed, the account was deleted, this is another \
+         server, or the server was set back to a time before this device came. Start a device of the account that is left, \
+         and link this machine anew with it; without one, recover the account by its recovery code; each in a new \
+         --profile. What is stored here can still be read and exported"
+    )]
+    NotKnown,
     /// A device does not come to an account, or does not leave it.
     #[error(transparent)]
     Enrol(#[from] EnrolError),
@@ -87,6 +95,15 @@ impl Error {
     /// Whether trying again later, with nothing changed, can help.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::Busy(_))
+    }
+
+    /// What this means for a log-in with a device that the server has let in before.
+    #[must_use]
+    pub fn at_log_in(self) -> Self {
+        match self {
+            Self::Refused { code: ErrorCode::AuthFailed, .. } => Self::NotKnown,
+            other => other,
+        }
     }
 
     /// What an `error` frame means that answers a log-in or a registration.

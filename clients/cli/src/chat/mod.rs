@@ -35,9 +35,9 @@ use state::{Action, App, Input, Me};
 
 /// Actions and answers on their way; whoever has more waits.
 const QUEUE: usize = 64;
-/// What was typed is stored before it is shown: what stands on the screen survives a kill. The screen waits no longer than this
-/// for a disk that does not answer, and for a client that is busy with a server that does not.
-const DISK: Duration = Duration::from_secs(3);
+/// What was typed is stored before it is shown, as a rule: so short a wait is not noticed, and saves drawing twice. What is not
+/// on the disk by then is drawn all the same, with a sign that says so, until it is.
+const DISK: Duration = Duration::from_millis(50);
 /// How long the last actions may take when the program ends.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -65,8 +65,16 @@ async fn chat(client: &Client, events: &mut Events, command: &Chat) -> Result<()
     let hands = tokio::spawn(hands::work(client.clone(), to_do, answer));
     let unusable = |error| Failure::failed(format!("the terminal cannot be used: {error}"));
     let screen = Screen::enter().map_err(unusable)?;
-    let mut shell =
-        Shell { app, screen, actions, answers, to_do: VecDeque::new(), open: 0, old: None, start: Instant::now() };
+    let mut shell = Shell {
+        app,
+        screen,
+        actions,
+        answers,
+        to_do: VecDeque::new(),
+        open: VecDeque::new(),
+        old: None,
+        start: Instant::now(),
+    };
     let outcome = shell.run(client, events).await;
     let left = shell.finish();
     // What is not done by then is on a disk that does not answer.
@@ -78,14 +86,18 @@ async fn chat(client: &Client, events: &mut Events, command: &Chat) -> Result<()
     outcome
 }
 
+fn stores_what_was_typed(action: &Action) -> bool {
+    matches!(action, Action::Keep(_) | Action::Send { .. })
+}
+
 struct Shell {
     app: App,
     screen: Screen,
     actions: Sender<Action>,
     answers: Receiver<Answer>,
     to_do: VecDeque<Action>,
-    /// Actions that were given to the hands and are not done.
-    open: usize,
+    /// For each action that was given to the hands and is not done, in order: whether it stores what was typed.
+    open: VecDeque<bool>,
     /// Since when the screen is not what the state is.
     old: Option<Instant>,
     start: Instant,
@@ -119,8 +131,9 @@ impl Shell {
                 Some(answer) = self.answers.recv() => self.answered(answer),
                 permit = actions.reserve(), if !self.to_do.is_empty() => {
                     let Ok(permit) = permit else { return Err(Error::Stopped.into()) };
-                    permit.send(self.to_do.pop_front().expect("it was looked at"));
-                    self.open += 1;
+                    let action = self.to_do.pop_front().expect("it was looked at");
+                    self.open.push_back(stores_what_was_typed(&action));
+                    permit.send(action);
                     Ok(true)
                 }
                 key = keys.next() => match key {
@@ -141,7 +154,11 @@ impl Shell {
     }
 
     fn is_idle(&self) -> bool {
-        self.open == 0 && self.to_do.is_empty()
+        self.open.is_empty() && self.to_do.is_empty()
+    }
+
+    fn is_kept(&self) -> bool {
+        !self.open.contains(&true) && !self.to_do.iter().any(stores_what_was_typed)
     }
 
     fn now(&self) -> u64 {
@@ -150,7 +167,12 @@ impl Shell {
 
     fn answered(&mut self, answer: Answer) -> std::io::Result<bool> {
         match answer {
-            Answer::Done => self.open -= 1,
+            Answer::Done => {
+                self.open.pop_front();
+                if self.is_kept() != self.app.is_kept {
+                    self.old.get_or_insert_with(Instant::now);
+                }
+            }
             Answer::Input(input) => return self.take(input),
         }
         Ok(true)
@@ -197,6 +219,7 @@ impl Shell {
 
     fn draw(&mut self) -> std::io::Result<bool> {
         self.old = None;
+        self.app.is_kept = self.is_kept();
         let drawn = self.screen.draw(&self.app)?;
         self.handle(Input::Drawn(drawn))
     }

@@ -86,3 +86,34 @@ pub(super) fn check(as_json: bool) -> Result<(), Failure> {
         Ok(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    const PANICS: &str = "SEALWIRE_TEST_PANICS";
+
+    /// In a terminal of its own (`script` gives one): what it is like before and after, and what is said on it.
+    #[test]
+    fn a_panic_gives_the_terminal_back_and_is_told_on_the_screen_that_stays() {
+        if std::env::var_os(PANICS).is_some() {
+            let _screen = Screen::enter().unwrap();
+            panic!("as if something were wrong");
+        }
+        let this = std::env::current_exe().unwrap();
+        let name = std::thread::current().name().unwrap().to_owned();
+        let line = format!("stty -g; {} --exact {name} --nocapture; stty -g", this.display());
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).env(PANICS, "1").env("TERM", "xterm").stdin(Stdio::null());
+        let output = script.output().expect("`script` is a part of every Debian");
+        let said = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<_> = said.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        assert!(lines[0].contains(':') && lines.last() == lines.first(), "{said:?}");
+        let taken = said.find("\u{1b}[?1049h").expect("the other screen was there");
+        let given_back = said.find("\u{1b}[?1049l").expect("it went");
+        let told = said.find("as if something were wrong").expect("the panic is told");
+        assert!(taken < given_back && given_back < told, "{said:?}");
+        assert!(said.contains("\u{1b}[?25h"), "the cursor is seen: {said:?}");
+    }
+}

@@ -201,6 +201,8 @@ pub(crate) struct App {
     pub(crate) typing: BTreeMap<Username, u64>,
     /// Why messages were given up, as far as it was heard.
     pub(crate) failures: BTreeMap<MessageId, String>,
+    /// Whether all that was typed is on the disk, and survives an end at any moment.
+    pub(crate) is_kept: bool,
     drafts: BTreeMap<Username, String>,
     /// Texts that are about to be in the outbox.
     sending: Vec<(Username, String)>,
@@ -231,6 +233,7 @@ impl App {
             presence: BTreeMap::new(),
             typing: BTreeMap::new(),
             failures: BTreeMap::new(),
+            is_kept: true,
             drafts: kept.drafts.clone(),
             sending: Vec::new(),
             history: (80, 20),

@@ -17,6 +17,12 @@ const GATHER: Duration = Duration::from_secs(30);
 /// # Errors
 /// As for [`Client::request`]; it is tried again by the next call.
 pub async fn renew_backup(client: &Client) -> Result<bool, Error> {
+    if client.profile(own_due).await??.is_none() {
+        return Ok(false);
+    }
+    // The list of devices that another device's newer code came with is known once the server has shown it on this connection;
+    // a safety number, also one's own, waits for that.
+    client.safety(&client.account().username).await?;
     let Some((put, digest)) = client.profile(own_due).await?? else { return Ok(false) };
     let ServerFrame::Backup(_) = client.request(put).await? else { return Err(wrong_answer()) };
     client.profile(move |profile| was_put(profile, digest)).await??;

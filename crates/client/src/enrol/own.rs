@@ -26,7 +26,8 @@ const ATTEMPTS: usize = 3;
 pub(crate) async fn log_in(profile: &mut Profile, server: &Server) -> Result<(Visit, Person), Error> {
     let (account, keys) = (profile.account()?, profile.keys()?);
     let mut visit = Visit::open(server).await?;
-    visit.log_in(Who { username: &account.username, device: &account.device, dsk: &keys.dsk }).await?;
+    let who = Who { username: &account.username, device: &account.device, dsk: &keys.dsk };
+    visit.log_in(who).await.map_err(Error::at_log_in)?;
     let known = own_person(profile)?;
     let person = ask(&mut visit, &account.username, Some(known)).await?;
     profile.store_person(&person)?;

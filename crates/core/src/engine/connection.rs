@@ -103,7 +103,7 @@ impl<S: Storage> Core<S> {
         match frame {
             ServerFrame::Challenge(challenge) => self.challenged(challenge),
             ServerFrame::Session(session) => self.session(&session),
-            ServerFrame::Error(error) => Err(Error::of_entry(*error)),
+            ServerFrame::Error(error) => Err(Error::of_entry(*error).at_log_in()),
             ServerFrame::Reconnect(reconnect) => {
                 self.asked_to_come_back(reconnect.after_ms);
                 Ok(())

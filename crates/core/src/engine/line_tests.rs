@@ -104,6 +104,22 @@ fn nothing_is_acknowledged_before_it_is_stored_nor_on_another_connection() {
     assert_eq!(world.core.storage.unshown().unwrap().len(), 1);
 }
 
+/// The second is neither kept nor a reason to stop, whatever the storage says to two of one id.
+#[test]
+fn a_message_that_comes_twice_at_once_is_taken_in_once_and_both_are_acknowledged() {
+    let mut world = world(Keys::clone);
+    world.core.load_person(&name("bob")).unwrap();
+    world.settle();
+    let message = from_bob(Lane::Message, 1, NOW, br#"{"kind":"text","text":"hi"}"#);
+    let again = Box::new(Delivered { seq: 2, ..*message.clone() });
+    world.core.take(ServerFrame::Message(message)).unwrap();
+    world.core.take(ServerFrame::Message(again)).unwrap();
+    let sent = world.settle();
+    assert_eq!(types(&sent), ["ack"]);
+    assert_eq!(sent[0]["seq"], 2);
+    assert_eq!(world.core.storage.unshown().unwrap().len(), 1);
+}
+
 #[test]
 fn a_number_that_was_skipped_or_given_twice_ends_the_connection() {
     for seq in [0, 1, 3] {

@@ -489,7 +489,7 @@ impl<S: Storage> Core<S> {
         }
         match error.code {
             ErrorCode::AuthFailed | ErrorCode::Banned => {
-                Err(Error::Refused { code: error.code, message: error.message })
+                Err(Error::Refused { code: error.code, message: error.message }.at_log_in())
             }
             // Of something that is nobody's: it goes on without.
             _ => Ok(()),

@@ -63,6 +63,21 @@ fn a_changed_identity_key_is_refused_until_the_person_accepts_it_also_after_a_re
 }
 
 #[test]
+fn keys_that_are_answered_for_another_name_are_nobody_s() {
+    let mut world = world(Keys::clone);
+    world.settle();
+    world.core.lookups.want(&name("carol"));
+    let asked = world.next_sent().unwrap();
+    assert_eq!(asked["username"], "carol");
+    let answer = Keys { id: asked["id"].as_str().map(str::to_owned), ..other_bob() };
+    let error = world.core.take(ServerFrame::Keys(Box::new(answer))).unwrap_err();
+    assert!(error.is_passing() && error.to_string().contains("another name"), "{error}");
+    assert!(world.core.storage.person(&name("carol")).unwrap().is_none());
+    let bob = world.core.storage.person(&name("bob")).unwrap().unwrap();
+    assert_eq!(bob.chain().aik(), person(&world.bob).chain().aik());
+}
+
+#[test]
 fn all_manifests_of_a_changed_identity_are_asked_for() {
     let mut world = world(Keys::clone);
     world.settle();

@@ -133,6 +133,7 @@ pub fn a_batch_with_a_repeat_is_not_stored_at_all<S: Storage>(fresh: Fresh<S>) {
     let chain = chain(2);
     done(storage.take_in(&[opened(&chain[0])], &[]));
     assert!(storage.take_in(&[opened(&chain[1]), opened(&chain[0])], &[]).is_err());
+    assert!(storage.take_in(&[opened(&chain[1]), opened(&chain[1])], &[]).is_err(), "twice in the batch itself");
     let storage = restart(storage);
     assert!(!knows(&storage, "bob", 2));
     assert_eq!(done(storage.unshown()).len(), 1);

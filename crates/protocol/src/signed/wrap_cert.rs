@@ -27,7 +27,10 @@ pub enum WrapCertError {
     #[error("a wrap certificate's seq starts at 1 and rises")]
     Seq,
     /// `notBefore` lies more than five minutes ahead.
-    #[error("a wrap certificate begins at most 5 minutes ahead")]
+    #[error(
+        "a wrap certificate begins at most 5 minutes ahead, and this one later: the clock of the server, or that of the \
+         device that made it, is wrong; let its operator or owner set it right"
+    )]
     NotYet,
     /// `notAfter` is not after `notBefore`.
     #[error("a wrap certificate ends after it begins")]

@@ -170,7 +170,8 @@ fn draw_below(frame: &mut Frame<'_>, area: Rect, app: &App, below: Below) {
         }
         Below::Input { lines, cursor } => input::visible(lines, cursor, area.height.into()),
     };
-    let prompt = |i| if i == 0 { PROMPT } else { "  " };
+    let first = if app.is_kept { PROMPT.to_owned() } else { format!("{} ", app.look.sign(Sign::Waiting)) };
+    let prompt = |i| if i == 0 { first.as_str() } else { "  " };
     let lines: Vec<_> =
         lines.into_iter().enumerate().map(|(i, line)| Line::from(format!("{}{line}", prompt(i)))).collect();
     frame.render_widget(Paragraph::new(lines), area);

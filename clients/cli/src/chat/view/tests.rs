@@ -79,6 +79,21 @@ fn side_by_side() {
     assert_snapshot!(screen(&mut busy(), 80, 20));
 }
 
+/// Whoever sees the usual prompt may switch off the machine: what was typed is there again.
+#[test]
+fn what_is_typed_is_shown_at_once_and_marked_until_it_is_on_the_disk() {
+    let mut app = busy();
+    for (ascii, sign) in [(false, "│… and I"), (true, "|. and I")] {
+        app.look.ascii = ascii;
+        app.is_kept = false;
+        let waiting = screen(&mut app, 80, 20);
+        assert!(waiting.contains(sign), "{waiting}");
+        app.is_kept = true;
+        let kept = screen(&mut app, 80, 20);
+        assert!(kept.contains("> and I") && !kept.contains(sign), "{kept}");
+    }
+}
+
 #[test]
 fn in_a_narrow_window_one_half_at_a_time() {
     let mut app = busy();
