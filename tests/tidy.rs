@@ -33,6 +33,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("aes-gcm-siv", &["sealwire-client"]),
     ("argon2", &["sealwire-client"]),
     ("keyring", &["sealwire-client"]),
+    ("redis", &["sealwire-bus"]),
     ("rsa", &["sealwire-e2ee", "sealwire-tests"]),
     // The client keeps its profile in SQLite too; on the server's side the store alone does.
     ("rusqlite", &["sealwire-store", "sealwire-client", "sealwire-tests"]),
@@ -248,10 +249,14 @@ fn only_the_socket_of_a_session_knows_the_web_framework() {
 }
 
 #[test]
-fn only_the_composition_root_names_a_concrete_store() {
+fn only_the_composition_root_names_a_concrete_store_or_bus() {
     let upstairs = |s: &Source| ["src/", "actors/src/"].iter().any(|room| s.path.starts_with(room));
-    let found = breaches(|s| upstairs(s) && s.path != "src/app.rs" && !s.is_test, &["SqliteStore", "MemoryStore"]);
-    assert_none(&found, "Only src/app.rs chooses a store; everything else takes it as a `Store` of crates/store.");
+    let concrete = &["SqliteStore", "MemoryStore", "RedisBus", "MemoryBus", "MemoryHub"];
+    let found = breaches(|s| upstairs(s) && s.path != "src/app.rs" && !s.is_test, concrete);
+    assert_none(
+        &found,
+        "Only src/app.rs chooses a store and a bus; everything else takes the traits of crates/store and crates/bus.",
+    );
 }
 
 #[test]

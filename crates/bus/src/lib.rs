@@ -7,6 +7,7 @@
 pub mod conformance;
 pub mod frames;
 mod memory;
+mod redis;
 pub mod sequence;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use sealwire_protocol::{DeviceId, Username};
 use serde::{Deserialize, Serialize};
 
 pub use crate::memory::{MemoryBus, MemoryHub};
+pub use crate::redis::{RedisBus, RedisOptions};
 
 /// How long a lease lives after its last renewal: what a node whose lease is gone has entered counts no more.
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -108,6 +110,29 @@ pub struct SharedRate {
     pub period: Duration,
 }
 
+/// What a node's end of the link has done since its start, for metrics. Frames unless it says otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BusStats {
+    /// Whether the node is connected.
+    pub linked: bool,
+    /// How many times it has been connected.
+    pub links: u64,
+    /// Published.
+    pub sent: u64,
+    /// Publishes; a busy link needs far fewer than frames.
+    pub publishes: u64,
+    /// Bytes in the publishes.
+    pub bytes: u64,
+    /// Of those that were published: nobody heard them.
+    pub unheard: u64,
+    /// Heard.
+    pub received: u64,
+    /// Refused, or dropped: for want of a link or of room, or with a publish that failed.
+    pub dropped: u64,
+    /// Queued at this moment.
+    pub waiting: u64,
+}
+
 /// A node's end of the link.
 ///
 /// # Contract
@@ -127,13 +152,18 @@ pub trait Bus: Send + Sync + 'static {
     /// bytes). True promises nothing.
     fn send(&self, to: NodeId, frame: Bytes) -> bool;
 
+    /// Counters for metrics; all zero where nothing is counted.
+    fn stats(&self) -> BusStats {
+        BusStats::default()
+    }
+
     /// The next arrival. For one caller. Nothing is lost when the future is dropped.
     async fn next(&self) -> Arrival;
 
     /// Renews this node's lease for [`LEASE`], or takes it anew.
     async fn renew(&self) -> Result<Renewal, BusError>;
 
-    /// Gives the lease up: this node is about to go.
+    /// Gives the lease up, once what was queued has gone: this node is about to go.
     async fn release(&self) -> Result<(), BusError>;
 
     /// Enters a connection of this node as the device's one, in place of whatever is entered. Gives the place of the
