@@ -12,6 +12,7 @@ mod guardian;
 pub mod haproxy;
 mod member;
 mod mongo;
+mod owner;
 pub mod ports;
 mod process;
 mod redis;

@@ -23,7 +23,10 @@ const WAITS: i64 = 1_000;
 
 #[derive(Debug)]
 pub(crate) struct Member {
+    /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// What it is called in the set, and dialled by everybody.
+    pub(crate) known_as: SocketAddr,
     home: PathBuf,
     options: Vec<String>,
     process: Option<Process>,
@@ -33,7 +36,7 @@ impl Member {
     /// A member that has never run; `options` are `mongod`'s.
     pub(crate) fn new(address: SocketAddr, home: PathBuf, options: Vec<String>) -> Self {
         std::fs::create_dir_all(home.join("data")).expect("a directory for a member can be made");
-        Self { address, home, options, process: None }
+        Self { address, known_as: address, home, options, process: None }
     }
 
     /// Starts it; returns once it takes connections.

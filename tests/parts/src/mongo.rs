@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::member::Member;
-use crate::{patiently, ports};
+use crate::{TcpProxy, owner, patiently, ports};
 
 /// What makes a member small and quick to start. The journal's files are otherwise laid out at 100 MB each; a signalled
 /// shutdown would give clients 15 s to go elsewhere, which nobody here needs.
@@ -32,6 +32,7 @@ pub struct Builder {
     options: Vec<String>,
     election: Duration,
     parent: Option<PathBuf>,
+    proxied: bool,
 }
 
 impl Builder {
@@ -54,6 +55,13 @@ impl Builder {
         Self { parent: Some(parent.to_owned()), ..self }
     }
 
+    /// Puts a proxy before each member ([`MongoReplicaSet::proxy`]). Clients go through it, and meet its weather; the members among
+    /// each other go through it too, and do not. The proxies live in the runtime that the set was started in.
+    #[must_use]
+    pub fn behind_proxies(self) -> Self {
+        Self { proxied: true, ..self }
+    }
+
     /// Starts the members, makes them a set, and returns once one is the primary and all others follow it.
     ///
     /// # Panics
@@ -64,7 +72,16 @@ impl Builder {
         let mut options: Vec<String> = OPTIONS.iter().map(|&option| option.to_owned()).collect();
         options.extend(self.options);
         let starts = (0..self.members).map(|n| launch(parent.join(n.to_string()), options.clone(), n));
-        let set = MongoReplicaSet { members: join_all(starts).await, _home: home };
+        let mut members = join_all(starts).await;
+        let mut proxies = Vec::new();
+        if self.proxied {
+            for member in &mut members {
+                let proxy = TcpProxy::sparing(member.address, |peer| owner::is_of("mongod", peer)).await;
+                member.known_as = proxy.address();
+                proxies.push(proxy);
+            }
+        }
+        let set = MongoReplicaSet { members, proxies, _home: home };
         set.initiate(self.election).await;
         set
     }
@@ -96,6 +113,8 @@ async fn launch(home: PathBuf, options: Vec<String>, number: usize) -> Member {
 #[derive(Debug)]
 pub struct MongoReplicaSet {
     members: Vec<Member>,
+    /// One for each member, or none.
+    proxies: Vec<TcpProxy>,
     /// Goes last.
     _home: Option<TempDir>,
 }
@@ -108,13 +127,13 @@ impl MongoReplicaSet {
 
     /// A set of this many members that is to be started otherwise.
     pub fn of(members: usize) -> Builder {
-        Builder { members, options: Vec::new(), election: Duration::from_secs(2), parent: None }
+        Builder { members, options: Vec::new(), election: Duration::from_secs(2), parent: None, proxied: false }
     }
 
     async fn initiate(&self, election: Duration) {
         let hosts = self.members.iter().enumerate();
         let members: Vec<_> =
-            hosts.map(|(n, member)| json!({ "_id": n, "host": member.address.to_string() })).collect();
+            hosts.map(|(n, member)| json!({ "_id": n, "host": member.known_as.to_string() })).collect();
         let election = u64::try_from(election.as_millis()).expect("a short time");
         let settings = json!({ "electionTimeoutMillis": election, "heartbeatIntervalMillis": election / 4 });
         let config = json!({ "_id": "sealwire", "version": 1, "members": members, "settings": settings });
@@ -137,9 +156,9 @@ impl MongoReplicaSet {
         format!("mongodb://{}/{database}?replicaSet=sealwire", hosts.join(","))
     }
 
-    /// Where each member listens.
+    /// Where each member is dialled.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.members.iter().map(|member| member.address)
+        self.members.iter().map(|member| member.known_as)
     }
 
     /// Waits until a member that is up can be written to; gives its number.
@@ -181,6 +200,14 @@ impl MongoReplicaSet {
         };
         let leader = patiently("the settling of the replica set", agreement).await;
         self.addresses().position(|address| address.to_string() == leader).expect("it is a member")
+    }
+
+    /// The proxy before a member.
+    ///
+    /// # Panics
+    /// When the set was started without ([`Builder::behind_proxies`]).
+    pub fn proxy(&self, member: usize) -> &TcpProxy {
+        self.proxies.get(member).expect("the set was started behind proxies")
     }
 
     /// SIGKILL; returns once it is gone.

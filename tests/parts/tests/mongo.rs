@@ -2,6 +2,8 @@
 
 use sealwire_parts::MongoReplicaSet;
 use serde_json::json;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 /// One of these at a time: each is three servers.
 mod heavy {
@@ -57,5 +59,31 @@ mod heavy {
         let set = MongoReplicaSet::start(1).await;
         assert_eq!(set.settled().await, 0);
         assert_eq!(set.addresses().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn behind_proxies_clients_are_cut_off_and_the_members_stay_a_set() {
+        let set = MongoReplicaSet::of(3).behind_proxies().start().await;
+        let first = set.settled().await;
+        let term = json!({});
+        let before = set.command(first, "replSetGetStatus", json!(1), term.clone()).await.expect("its status");
+        for member in 0..3 {
+            set.proxy(member).refuse();
+        }
+        let mut client = TcpStream::connect(set.addresses().nth(first).expect("an address")).await.expect("a proxy");
+        // The members heard from each other before this was refused, and hear from each other while it is.
+        assert!(matches!(client.read(&mut [0]).await, Ok(0) | Err(_)), "clients are cut off");
+        let heard = |status: &serde_json::Value| {
+            let others = status["members"].as_array().expect("a list").iter().filter(|one| one["self"] != true);
+            others.map(|one| one["lastHeartbeat"].as_i64().expect("a time")).collect::<Vec<_>>()
+        };
+        loop {
+            let now = set.command(first, "replSetGetStatus", json!(1), term.clone()).await.expect("its status");
+            assert_eq!(now["term"], before["term"], "nobody was elected anew");
+            if heard(&now).iter().zip(heard(&before)).all(|(now, before)| *now > before + 2_000) {
+                break;
+            }
+        }
+        assert_eq!(set.settled().await, first);
     }
 }
