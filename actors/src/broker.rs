@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use sealwire_store::{Store, StoreError};
 
 use crate::clock::Clock;
+use crate::health::{self, Health};
+use crate::in_time;
 use crate::metrics::{Metric, Samples, SessionCounts};
 use crate::node::Node;
 use crate::presence::{Directory, Dismiss, Presence};
@@ -26,8 +28,6 @@ use crate::verify::{Verifier, stranger_key};
 
 /// How often a drain looks whether the spool has come to rest.
 const POLL: Duration = Duration::from_millis(5);
-/// How long an answer of the store to a health check stands, in milliseconds.
-const HEALTH_KEPT: u64 = 1_000;
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +92,7 @@ impl Broker {
             connections: AtomicUsize::new(0),
             greeting: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
-            store_health: Mutex::new((0, true)),
+            store_record: Mutex::default(),
             watchers: Arc::default(),
             slots,
             backup_attempts: Attempts::new(settings.limits.backups_per_hour),
@@ -139,22 +139,22 @@ impl Broker {
         self.node.connections.load(Ordering::Relaxed)
     }
 
-    /// Whether the store answers in time. Asked at most once a second, however often a stranger does.
-    pub async fn store_answers(&self) -> bool {
-        let now = self.node.clock.now().mono;
-        {
-            let mut health = self.node.store_health.lock();
-            let (asked, answers) = *health;
-            if now < asked.saturating_add(HEALTH_KEPT) {
-                return answers;
-            }
-            // Whoever asks meanwhile is told what was known before.
-            *health = (now, answers);
+    /// How the node is. The store is asked at most once a second, however often a stranger does, and waited for no longer
+    /// than a second.
+    pub async fn health(&self) -> Health {
+        let asked = self.node.clock.now().mono;
+        if self.node.store_record.lock().ask(asked) {
+            let node = self.node.clone();
+            // It goes on when nobody waits for it any more: a slow answer is one too.
+            let asking = tokio::spawn(async move {
+                let answer = in_time(node.settings.timing.store, node.store.highest_order()).await;
+                node.store_record.lock().answered(asked, answer.is_ok());
+            });
+            // Late or not, what is known then is told.
+            let _ = tokio::time::timeout(health::PATIENCE, asking).await;
         }
-        let asked = tokio::time::timeout(self.node.settings.timing.store, self.node.store.highest_order()).await;
-        let answers = matches!(asked, Ok(Ok(_)));
-        self.node.store_health.lock().1 = answers;
-        answers
+        let silent = self.node.store_record.lock().silent_for(self.node.clock.now().mono);
+        Health::new(self.is_draining(), silent, self.node.spool.commits_fail(), self.node.settings.timing.store_gone)
     }
 
     /// Says what the broker has counted and what it holds now.

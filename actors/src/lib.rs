@@ -11,6 +11,7 @@
 mod address;
 mod broker;
 mod clock;
+mod health;
 pub mod metrics;
 mod node;
 mod presence;
@@ -24,6 +25,7 @@ mod verify;
 
 pub use address::counted;
 pub use broker::{Broker, Peer, StartError};
+pub use health::{Health, StoreHealth};
 pub use settings::{Limits, Settings, Timing};
 
 use std::time::Duration;

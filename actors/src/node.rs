@@ -9,6 +9,7 @@ use sealwire_protocol::Username;
 use sealwire_store::Store;
 
 use crate::clock::Clock;
+use crate::health::StoreRecord;
 use crate::metrics::SessionCounts;
 use crate::presence::{Directory, Presence, Watchers};
 use crate::quota::Quotas;
@@ -45,6 +46,6 @@ pub(crate) struct Node {
     pub(crate) greeting: AtomicUsize,
     /// The node is about to go.
     pub(crate) draining: AtomicBool,
-    /// When the store was last asked for its health, and whether it answered.
-    pub(crate) store_health: Mutex<(u64, bool)>,
+    /// What is known of the store's answers.
+    pub(crate) store_record: Mutex<StoreRecord>,
 }

@@ -110,6 +110,8 @@ pub struct Timing {
     pub take_over: Duration,
     /// How long a signature check may wait for a thread.
     pub verification: Duration,
+    /// How long the store may be silent until the node is not ready any more.
+    pub store_gone: Duration,
     /// How long a request of the store may take.
     pub store: Duration,
     /// How long clients are asked to wait before they come back when the node goes (a random share of it each).
@@ -136,6 +138,7 @@ impl Default for Timing {
             take_over: seconds(2),
             verification: seconds(2),
             store: seconds(5),
+            store_gone: seconds(15),
             reconnect: seconds(2),
             rendezvous: seconds(600),
             mail_life: seconds(30 * 86_400),

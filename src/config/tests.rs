@@ -237,13 +237,14 @@ fn every_field_of_the_broker_has_a_key() {
         take_over: _,
         verification: _,
         store: _,
+        store_gone: _,
         reconnect: _,
         rendezvous: _,
         mail_life: _,
         sweep: _,
     } = sealwire_actors::Timing::default();
     assert_eq!(limits::BROKER_KEYS.len(), 25);
-    assert_eq!(timing::KEYS.len(), 14);
+    assert_eq!(timing::KEYS.len(), 15);
 }
 
 #[test]

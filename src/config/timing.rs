@@ -21,6 +21,7 @@ pub(crate) const KEYS: &[Key] = keys! { "timing", timing;
     take_over "How long a new connection waits for the one that it replaces to store what it holds.";
     verification "How long a signature check may wait for a thread.";
     store "How long a request of the store may take.";
+    store_gone "How long the store may be silent until `/readyz` says that nobody should come here; those who are connected stay. Above the time that a replica set takes to elect.";
     reconnect "How long clients are asked to wait before they come back when the node goes (a random share of it each).";
     rendezvous "How long a connection may stay without logging in from its first `rendezvous` on, and a side of a linking slot is kept.";
     mail_life "How long undelivered mail is kept.";
@@ -46,6 +47,7 @@ pub(crate) fn validate(timing: &Timing, faults: &mut Vec<Fault>) {
         ("timing.take_over", timing.take_over),
         ("timing.verification", timing.verification),
         ("timing.store", timing.store),
+        ("timing.store_gone", timing.store_gone),
         ("timing.rendezvous", timing.rendezvous),
         ("timing.sweep", timing.sweep),
     ];

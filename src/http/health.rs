@@ -1,22 +1,35 @@
 //! Pages for probes and for people who open the address in a browser.
 
 use actix_web::{HttpResponse, http::StatusCode, web};
-use sealwire_actors::Broker;
+use sealwire_actors::{Broker, Health, StoreHealth};
 
 /// `GET /healthz`: the process lives.
 pub(crate) async fn alive() -> HttpResponse {
     text(StatusCode::OK, "ok\n")
 }
 
-/// `GET /readyz`: connections are taken and the store answers.
+/// `GET /readyz`: whether connections should come here, and how each thing is that the node depends on. `sealwire_actors`
+/// says why ([`Health`]).
 pub(crate) async fn ready(broker: web::Data<Broker>) -> HttpResponse {
-    if broker.is_draining() {
-        text(StatusCode::SERVICE_UNAVAILABLE, "draining: this server is about to stop\n")
-    } else if !broker.store_answers().await {
-        text(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n")
-    } else {
-        text(StatusCode::OK, "ready\n")
-    }
+    let health = broker.health().await;
+    let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    text(status, page(&health))
+}
+
+/// A word for all of it, and a line for each part.
+fn page(health: &Health) -> String {
+    let all = match (health.ready, health.is_degraded()) {
+        (true, false) => "ready",
+        (true, true) => "degraded",
+        (false, _) => "not ready",
+    };
+    let node = if health.draining { "draining, it is about to stop" } else { "serving" };
+    let store = match health.store {
+        StoreHealth::Answers => "answers".to_owned(),
+        StoreHealth::RefusesCommits => "answers, but its last commit failed".to_owned(),
+        StoreHealth::Silent(time) => format!("no answer for {} s", time.as_secs()),
+    };
+    format!("{all}\nnode: {node}\nstore: {store}\n")
 }
 
 /// `GET /`: what this is.
@@ -30,8 +43,8 @@ pub(crate) async fn nothing_here() -> HttpResponse {
 }
 
 /// A page of plain text.
-pub(crate) fn text(status: StatusCode, body: &'static str) -> HttpResponse {
-    HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(body)
+pub(crate) fn text(status: StatusCode, body: impl Into<String>) -> HttpResponse {
+    HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(body.into())
 }
 
 const ABOUT: &str = concat!(
@@ -43,7 +56,9 @@ const ABOUT: &str = concat!(
 
 #[cfg(test)]
 mod tests {
-    use actix_web::{App, test};
+    use std::time::Duration;
+
+    use actix_web::{App, test as http};
 
     use super::*;
 
@@ -53,10 +68,28 @@ mod tests {
             .route("/healthz", web::get().to(alive))
             .route("/", web::get().to(about))
             .default_service(web::to(nothing_here));
-        let service = test::init_service(app).await;
+        let service = http::init_service(app).await;
         for (path, status) in [("/healthz", 200), ("/", 200), ("/elsewhere", 404)] {
-            let response = test::call_service(&service, test::TestRequest::get().uri(path).to_request()).await;
+            let response = http::call_service(&service, http::TestRequest::get().uri(path).to_request()).await;
             assert_eq!(response.status().as_u16(), status, "{path}");
+        }
+    }
+
+    #[test]
+    fn readiness_has_a_word_for_all_and_a_line_for_each_part() {
+        let seconds = |n| StoreHealth::Silent(Duration::from_secs(n));
+        for (draining, store, ready, expected) in [
+            (false, StoreHealth::Answers, true, "ready\nnode: serving\nstore: answers\n"),
+            (false, seconds(3), true, "degraded\nnode: serving\nstore: no answer for 3 s\n"),
+            (false, seconds(20), false, "not ready\nnode: serving\nstore: no answer for 20 s\n"),
+            (
+                true,
+                StoreHealth::RefusesCommits,
+                false,
+                "not ready\nnode: draining, it is about to stop\nstore: answers, but its last commit failed\n",
+            ),
+        ] {
+            assert_eq!(page(&Health { draining, store, ready }), expected);
         }
     }
 }

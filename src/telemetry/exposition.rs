@@ -9,7 +9,7 @@ use prometheus::{
     proto::{self, LabelPair, MetricFamily, MetricType},
 };
 use sealwire_actors::{
-    Broker,
+    Broker, StoreHealth,
     metrics::{Kind, Metric, Sample, Samples, Value},
 };
 
@@ -35,7 +35,9 @@ impl Telemetry {
     pub(crate) async fn metrics(&self) -> prometheus::Result<String> {
         let mut samples = Samples::default();
         samples.gauge(Metric::BuildInfo, &[("version", env!("CARGO_PKG_VERSION"))], 1);
-        samples.gauge(Metric::StoreUp, &[], usize::from(self.broker.store_answers().await));
+        let health = self.broker.health().await;
+        samples.gauge(Metric::Ready, &[], usize::from(health.ready));
+        samples.gauge(Metric::StoreUp, &[], usize::from(!matches!(health.store, StoreHealth::Silent(_))));
         self.broker.observe(&mut samples);
         self.edge.observe(&mut samples);
         self.store.observe(&mut samples);
@@ -127,6 +129,11 @@ its own. The public listener never does. No label's value comes from a client: t
 Counters begin at 0 with the process. Beside these stand Prometheus' usual metrics of the process: `process_cpu_seconds_total`,
 `process_open_fds`, `process_max_fds`, `process_resident_memory_bytes`, `process_virtual_memory_bytes`, `process_start_time_seconds` and
 `process_threads`.
+
+What to be woken for: `sealwire_store_up == 0`; `sealwire_ready == 0` without a roll-out; a rate of
+`sealwire_messages_total{status=\"refused\"}` or of `sealwire_commits_failed_total` above 0. What to look at in the morning: growth of
+`sealwire_spool_entries` or `sealwire_verifications_waiting` from hour to hour, the high quantiles of `sealwire_first_status_seconds`,
+and `process_open_fds` near `process_max_fds`.
 
 | metric | kind | labels | meaning |
 | --- | --- | --- | --- |

@@ -58,6 +58,7 @@ macro_rules! metrics {
 
 metrics! {
     BuildInfo Gauge "sealwire_build_info" ["version"] "Always 1; the label is the version of the server.";
+    Ready Gauge "sealwire_ready" [] "1 while `/readyz` says that connections may come here, else 0.";
     Draining Gauge "sealwire_draining" [] "1 while the node is about to go, else 0.";
 
     Connections Gauge "sealwire_connections" [] "WebSocket connections that are open.";
@@ -93,7 +94,7 @@ metrics! {
     CommitEntries Histogram "sealwire_commit_entries" [] "Changes that one commit made durable together.";
     CommitsFailed Counter "sealwire_commits_failed_total" [] "Commits that the store did not make.";
 
-    StoreUp Gauge "sealwire_store_up" [] "1 while the store answers, else 0; asked at most once a second.";
+    StoreUp Gauge "sealwire_store_up" [] "1 while the store answers within a second, else 0; asked at most once a second.";
     StoreSeconds Histogram "sealwire_store_seconds" ["operation"] "How long the store took for what it was asked.";
     StoreErrors Counter "sealwire_store_errors_total" ["kind"] "What the store did not do: `unavailable`, `damaged`, or `too_late` when the answer was not waited for any longer.";
 

@@ -1,5 +1,7 @@
 //! What the spool counts.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use sealwire_store::{Appended, BatchOutcome};
 
 use super::Work;
@@ -12,6 +14,7 @@ pub(crate) struct SpoolCounts {
     removals: Counter,
     entries: Histogram,
     failed: Counter,
+    last_failed: AtomicBool,
 }
 
 impl Default for SpoolCounts {
@@ -22,6 +25,7 @@ impl Default for SpoolCounts {
             removals: Counter::default(),
             entries: Histogram::new(SIZES, 1.0),
             failed: Counter::default(),
+            last_failed: AtomicBool::new(false),
         }
     }
 }
@@ -29,6 +33,7 @@ impl Default for SpoolCounts {
 impl SpoolCounts {
     /// A commit was made.
     pub(super) fn committed(&self, work: &Work, outcome: &BatchOutcome) {
+        self.last_failed.store(false, Ordering::Relaxed);
         self.entries.observe(work.len() as u64);
         self.removals.add(work.removals.len() as u64);
         for appended in &outcome.appended {
@@ -42,8 +47,14 @@ impl SpoolCounts {
 
     /// A commit was not made, as far as is known.
     pub(super) fn not_committed(&self, work: &Work) {
+        self.last_failed.store(true, Ordering::Relaxed);
         self.failed.add_one();
         self.appends.add_many(StoredAs::Failed, work.appends.len() as u64);
+    }
+
+    /// Whether the last commit was not made.
+    pub(super) fn last_failed(&self) -> bool {
+        self.last_failed.load(Ordering::Relaxed)
     }
 
     pub(super) fn observe(&self, samples: &mut Samples) {

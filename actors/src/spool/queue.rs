@@ -301,6 +301,11 @@ impl SpoolQueue {
         self.counts.observe(samples);
     }
 
+    /// Whether the last commit was not made.
+    pub(crate) fn commits_fail(&self) -> bool {
+        self.counts.last_failed()
+    }
+
     /// Whether everything that was put in has been decided.
     pub(crate) fn is_idle(&self) -> bool {
         !self.waiting.lock().busy
