@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::RedisOptions;
 use super::backoff::Backoff;
 use super::batch::Batch;
 use super::connect::{Connections, connect, failure};
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     pub(super) keys: Keys,
     pub(super) scripts: Scripts,
     pub(super) patience: Duration,
+    pub(super) pace: Duration,
     /// While there is a link.
     commands: Mutex<Option<MultiplexedConnection>>,
     outbox: Mutex<Outbox>,
@@ -63,13 +65,14 @@ fn add(counter: &AtomicU64, count: usize) {
 }
 
 impl Shared {
-    pub(super) fn new(node: NodeId, client: Client, keys: Keys, patience: Duration) -> Self {
+    pub(super) fn new(node: NodeId, client: Client, options: &RedisOptions) -> Self {
         Self {
             node,
             client,
-            keys,
+            keys: Keys::new(&options.prefix),
             scripts: Scripts::new(),
-            patience,
+            patience: options.patience,
+            pace: options.pace,
             commands: Mutex::new(None),
             outbox: Mutex::new(Outbox::new(node)),
             inbox: Mutex::default(),
@@ -228,14 +231,18 @@ async fn run(shared: &Shared, connections: Connections) -> BusError {
     }
 }
 
-/// Publishes what waits, all of it at once; what comes while that is under way waits for the next round.
+/// Publishes what waits, all of it at once; what comes while that is under way, or before the pace allows another round, waits
+/// for the next one.
 async fn publish(shared: &Shared, mut commands: MultiplexedConnection) -> BusError {
+    let mut next = tokio::time::Instant::now();
     loop {
+        tokio::time::sleep_until(next).await;
         let batches = shared.outbox.lock().take();
         if batches.is_empty() {
             shared.to_send.notified().await;
             continue;
         }
+        next = tokio::time::Instant::now() + shared.pace;
         let frames: Vec<_> = batches.iter().map(|(_, batch)| batch.frames.len()).collect();
         let mut round = ::redis::pipe();
         for (to, batch) in batches {

@@ -4,7 +4,8 @@
 //!   cut off, drops what waits, and makes both anew, at once and then ever more slowly. Both are pinged, so that a Redis that
 //!   is silent is given up too.
 //! * Frames go out in rounds: everything that waits is published at once, one batch for each node, and what comes meanwhile waits
-//!   for the next round. So a quiet link adds nothing, and a busy one needs few publishes.
+//!   for the next round. A round begins no sooner than a pace (1 ms) after the one before: a quiet link adds nothing, and a busy
+//!   one needs few publishes, each of which costs both nodes and the Redis several system calls.
 //! * A publish may be lost without a trace (a hearer that is not subscribed just then, a connection that breaks). Each batch has a number,
 //!   and [`Sequence`](crate::sequence::Sequence) finds what is missing. A publish is never tried again: it could come twice.
 //! * Every key has an end, so what a dead node leaves goes by itself. Times are those of Redis, whatever the clocks of the nodes say.
@@ -45,11 +46,18 @@ pub struct RedisOptions {
     pub certificates: Option<Vec<u8>>,
     /// How long an answer may take. A Redis that is silent for longer is given up.
     pub patience: Duration,
+    /// How much time is between the beginnings of two publishes at least: what comes sooner waits and goes together.
+    pub pace: Duration,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        Self { prefix: "sealwire:1:".to_owned(), certificates: None, patience: Duration::from_millis(1500) }
+        Self {
+            prefix: "sealwire:1:".to_owned(),
+            certificates: None,
+            patience: Duration::from_millis(1500),
+            pace: Duration::from_millis(1),
+        }
     }
 }
 
@@ -83,8 +91,7 @@ impl RedisBus {
     pub async fn open(url: &str, options: RedisOptions) -> Result<Self, BusError> {
         let client = connect::client(url, &options)?;
         let random = getrandom::u64().map_err(|_| BusError::Open("the system gives no random bytes".to_owned()))?;
-        let keys = Keys::new(&options.prefix);
-        let shared = Arc::new(Shared::new(NodeId(random), client, keys, options.patience));
+        let shared = Arc::new(Shared::new(NodeId(random), client, &options));
         let first = match shared.connect().await {
             Ok(connections) => {
                 shared.link(&connections);

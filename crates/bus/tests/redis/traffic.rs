@@ -1,9 +1,9 @@
 //! What the nodes cost a Redis, and what they leave there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sealwire_bus::{Arrival, Bus, RedisBus, SharedRate};
+use sealwire_bus::{Arrival, Bus, RedisBus, RedisOptions, SharedRate};
 use sealwire_parts::RedisServer;
 
 use crate::world::join;
@@ -42,6 +42,23 @@ async fn a_busy_link_needs_far_fewer_publishes_than_frames() {
     assert_eq!((stats.sent, stats.publishes, stats.waiting), (20_000, publishes, 0));
     assert_eq!((stats.dropped, stats.unheard, b.stats().received), (0, 0, 20_000));
     assert!(stats.bytes > 20_000 * 8 && stats.bytes < 20_000 * 10, "{}", stats.bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_trickle_in_are_published_at_a_pace() {
+    let redis = RedisServer::start().await;
+    let pace = Duration::from_millis(50);
+    let a = RedisBus::open(&redis.url(), RedisOptions { pace, ..RedisOptions::default() }).await.unwrap();
+    let b = join(&redis).await;
+    let began = Instant::now();
+    for _ in 0..300 {
+        assert!(a.send(b.node(), Bytes::new()));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(hear(&b, 300).await.len(), 300);
+    let rounds = began.elapsed().div_duration_f64(pace);
+    let publishes = a.stats().publishes;
+    assert!(publishes as f64 <= rounds + 1.0, "{publishes} publishes in {rounds} times the pace");
 }
 
 #[tokio::test(flavor = "multi_thread")]
