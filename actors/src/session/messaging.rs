@@ -221,9 +221,14 @@ async fn usage(node: &Node, device: &DeviceId, from: &Username) -> Result<Usage,
     loop {
         let decision = node.spool.next_decision();
         let pending = node.spool.pending(device, from);
+        let full = |usage: &Usage| admission::is_full(usage, false, &node.settings.limits);
         let usage = node.store.usage(device, from).await? + pending;
-        if pending.total.messages == 0 || !admission::is_full(&usage, false, &node.settings.limits) {
+        if !full(&usage) {
             return Ok(usage);
+        }
+        if pending.total.messages == 0 {
+            // Other nodes may have emptied it.
+            return node.store.recount(device, from).await;
         }
         decision.await;
     }

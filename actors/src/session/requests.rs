@@ -272,7 +272,7 @@ impl Session {
     fn enter(&mut self, who: LoggedIn, id: Option<String>, ctx: &mut SessionContext) {
         let node = self.node.clone();
         let read = async move {
-            let usage = login::in_time(&node, node.store.usage(&who.device, &who.username)).await;
+            let usage = login::in_time(&node, node.store.recount(&who.device, &who.username)).await;
             let account = login::in_time(&node, node.roster.find(&who.username)).await;
             usage.and_then(|usage| account.map(|account| (who, usage.total.messages, account)))
         };
@@ -443,7 +443,7 @@ impl Session {
         let (node, channel) = (self.node.clone(), self.channel.clone());
         let check = async move {
             let who = login::log_in(&node, &channel, &open, auth).await?;
-            let usage = login::in_time(&node, node.store.usage(&device, &username)).await;
+            let usage = login::in_time(&node, node.store.recount(&device, &username)).await;
             usage.map(|usage| (who, usage)).map_err(|error| login::store_unavailable(&error))
         };
         self.look_up(check, ctx, move |session, outcome, ctx| match outcome {

@@ -1,7 +1,7 @@
 //! What the server keeps: accounts with their public keys and sealed backups, and the mail of devices that are away.
 //!
-//! [`Store`] is the contract. It is kept by [`MemoryStore`] (tests, trying out) and [`SqliteStore`] (the embedded
-//! store of one node); one conformance suite, [`conformance`], runs on each. Nothing here knows a frame or an actor: a
+//! [`Store`] is the contract. It is kept by [`MemoryStore`] (tests, trying out), [`SqliteStore`] (the embedded
+//! store of one node) and [`MongoStore`] (what several nodes share); one conformance suite, [`conformance`], runs on each. Nothing here knows a frame or an actor: a
 //! message is a few ids and two opaque byte strings.
 //!
 //! To add a store: implement the three traits, call `conformance::suite!` with a way to open an empty one, and name it in
@@ -10,11 +10,14 @@
 mod accounts;
 mod backups;
 pub mod conformance;
+mod counters;
 mod error;
 mod mailboxes;
 mod memory;
+mod mongodb;
 mod sqlite;
 
+pub use self::mongodb::MongoStore;
 pub use accounts::{
     Account, Accounts, Created, Device, Extended, ManifestChange, ManifestRecord, NewAccount, WrapPut, WrapRecord,
 };

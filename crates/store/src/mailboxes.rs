@@ -44,7 +44,14 @@ pub trait Mailboxes: Send + Sync + 'static {
     async fn find(&self, key: &MailKey) -> Result<Vec<Held>, StoreError>;
 
     /// How full a mailbox is, and how much of it is from one sender.
+    ///
+    /// It may be asked for each message: where several nodes share a store, it may miss for ten seconds what another node
+    /// has changed, and so may be too low or too high.
     async fn usage(&self, device: &DeviceId, from: &Username) -> Result<Usage, StoreError>;
+
+    /// The same, not more than a second behind other nodes: for whoever would refuse mail because the mailbox is full, or
+    /// shows the number to somebody.
+    async fn recount(&self, device: &DeviceId, from: &Username) -> Result<Usage, StoreError>;
 
     /// What a device is to be told when it comes: how many copies it has lost, and at most `limit` of its messages that
     /// have expired, as of one moment.
@@ -154,7 +161,7 @@ pub struct Mail {
     /// The ordering key that the sender's session gave on acceptance; strictly rising there. At most
     /// [`MAX_ORDER`](Self::MAX_ORDER).
     pub order: u64,
-    /// When it was accepted, milliseconds since 1970.
+    /// When it was accepted, milliseconds since 1970. A store need not tell times beyond `i64::MAX` apart.
     pub accepted_at: u64,
     /// To recognise a repeat.
     pub fingerprint: Fingerprint,

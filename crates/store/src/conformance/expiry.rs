@@ -38,7 +38,7 @@ fn numbers(messages: impl Iterator<Item = sealwire_protocol::MessageId>) -> Vec<
 
 /// Strictly before, from every mailbox; a usage follows.
 pub async fn mail_accepted_before_a_time_expires<S: Store>(store: Arc<S>) {
-    append(&*store, vec![at(10, 1, 1), at(20, 1, 2), at(30, 1, 3), at(15, 2, 4), at(u64::MAX, 2, 5)]).await;
+    append(&*store, vec![at(10, 1, 1), at(20, 1, 2), at(30, 1, 3), at(15, 2, 4), at(i64::MAX as u64, 2, 5)]).await;
     let used = async || store.usage(&device(1), &name("alice")).await.expect("the store knows a usage");
     assert_eq!(used().await.from_sender, Place { messages: 3, bytes: 45 });
     assert_eq!(expire(&*store, 10).await, NONE);

@@ -6,7 +6,14 @@
 //! }
 //! ```
 //!
-//! The expression is evaluated for each check and gives a guard and an empty store; the store is dropped first. Each check
+//! The expression is evaluated for each check and gives a guard and an empty store; the store is dropped first. Where the
+//! server behind a store takes long to start, one test runs all checks on what they share:
+//!
+//! ```text
+//! sealwire_store::conformance::suite!(sharing set = start().await; ((), open(&set).await));
+//! ```
+//!
+//! Each check
 //! takes one sentence of the contract of [`Accounts`](crate::Accounts), [`Mailboxes`](crate::Mailboxes) or
 //! [`Backups`](crate::Backups), which says what it means. A check panics when the store breaks it. Durability is not tested here: it takes a machine to lose its power.
 
@@ -35,9 +42,15 @@ pub use wraps::*;
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_suite {
+    (sharing $shared:ident = $start:expr; $open:expr) => {
+        $crate::conformance_suite! { @all (@share $shared, $start, $open) }
+    };
     ($open:expr) => {
+        $crate::conformance_suite! { @all (@check $open) }
+    };
+    (@all ($($how:tt)+)) => {
         $crate::conformance_suite! {
-            @check $open;
+            $($how)+;
             an_account_comes_back_as_it_was_made
             an_unknown_name_has_no_account_and_no_manifests
             a_name_is_given_once
@@ -125,6 +138,30 @@ macro_rules! conformance_suite {
                 $crate::conformance::$check(::std::sync::Arc::new(store)).await;
             }
         )+
+    };
+    (@share $shared:ident, $start:expr, $open:expr; $($check:ident)+) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn every_check_holds() {
+            let $shared = ::std::sync::Arc::new($start);
+            // A few at once: what they wait for is mostly the disk.
+            let turns = ::std::sync::Arc::new(::tokio::sync::Semaphore::new(8));
+            let mut checks = ::std::vec::Vec::new();
+            $({
+                let ($shared, turns) = (::std::sync::Arc::clone(&$shared), ::std::sync::Arc::clone(&turns));
+                checks.push((stringify!($check), ::tokio::spawn(async move {
+                    let _turn = turns.acquire().await.expect("nobody closes it");
+                    let (_guard, store) = $open;
+                    $crate::conformance::$check(::std::sync::Arc::new(store)).await;
+                })));
+            })+
+            let mut broken = ::std::vec::Vec::new();
+            for (name, check) in checks {
+                if check.await.is_err() {
+                    broken.push(name);
+                }
+            }
+            assert!(broken.is_empty(), "these checks do not hold (what they said stands above): {broken:?}");
+        }
     };
 }
 

@@ -72,7 +72,7 @@ pub async fn more_is_said_only_of_what_was_not_passed_over<S: Store>(store: Arc<
 
 /// Every field, with extreme values.
 pub async fn mail_comes_back_as_it_was_appended<S: Store>(store: Arc<S>) {
-    let large = Mail { shared: vec![0xa5; 300_000].into(), accepted_at: u64::MAX, own: true, ..mail(1, 1, 1) };
+    let large = Mail { shared: vec![0xa5; 300_000].into(), accepted_at: i64::MAX as u64, own: true, ..mail(1, 1, 1) };
     let empty = Mail { shared: vec![].into(), wrap: vec![].into(), accepted_at: 0, ..mail(1, 2, Mail::MAX_ORDER) };
     append(&*store, vec![large.clone(), empty.clone()]).await;
     assert_eq!(all(&*store, 1).await, [large, empty]);

@@ -113,6 +113,10 @@ impl Mailboxes for MemoryStore {
         Ok(self.state.lock().mailboxes.get(device).map_or_else(Usage::default, |mailbox| mailbox.usage(from)))
     }
 
+    async fn recount(&self, device: &DeviceId, from: &Username) -> Result<Usage, StoreError> {
+        self.usage(device, from).await
+    }
+
     async fn news(&self, device: &DeviceId, limit: usize) -> Result<News, StoreError> {
         let state = self.state.lock();
         let own = state.notices.iter().filter(|(notice, _)| notice.device == *device);

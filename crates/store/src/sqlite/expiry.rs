@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use rusqlite::{Connection, Row, Transaction};
 use sealwire_protocol::{DeviceId, MessageId};
 
-use super::usage::{Change, Kind};
 use super::{mailboxes, row};
+use crate::counters::{Change, Kind};
 use crate::{EXPIRY_REACH, MailKey, NOTICE_LIFE, News, Notice};
 
 /// What a call has done, to become true with the commit.

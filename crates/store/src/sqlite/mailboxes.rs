@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use sealwire_protocol::{DeviceId, Username};
 
-use super::usage::{Change, Count, Kind};
 use super::{error, row};
+use crate::counters::{Change, Count, Kind};
 use crate::{Appended, Batch, Fingerprint, Front, Held, Mail, MailKey, Place, Removal};
 
 /// What a batch has done, to become true with the commit.

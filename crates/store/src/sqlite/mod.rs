@@ -17,7 +17,6 @@ mod schema;
 mod seen;
 #[cfg(test)]
 mod tests;
-mod usage;
 mod worker;
 mod writer;
 
@@ -33,9 +32,9 @@ use sealwire_protocol::{DeviceId, MessageId, Username};
 use self::connection::Sync;
 use self::files::DataDir;
 use self::seen::Seen;
-use self::usage::Counters;
 use self::worker::Worker;
 use self::writer::Writer;
+use crate::counters::Counters;
 use crate::{
     Account, Accounts, BackupRecord, Backups, Batch, BatchOutcome, Created, Expired, Extended, Front, Held, MailKey,
     Mailboxes, ManifestChange, ManifestRecord, NewAccount, News, StoreError, Usage, WrapPut, WrapRecord,
@@ -193,6 +192,10 @@ impl Mailboxes for SqliteStore {
         }
         let (device, from) = (*device, from.clone());
         self.writer.run(move |writer| writer.usage(device, &from)).await
+    }
+
+    async fn recount(&self, device: &DeviceId, from: &Username) -> Result<Usage, StoreError> {
+        self.usage(device, from).await
     }
 
     async fn news(&self, device: &DeviceId, limit: usize) -> Result<News, StoreError> {

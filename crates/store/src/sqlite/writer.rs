@@ -9,8 +9,8 @@ use sealwire_protocol::{DeviceId, MessageId, Username};
 use super::expiry::Sweep;
 use super::mailboxes::Executed;
 use super::seen::Seen;
-use super::usage::Counters;
 use super::{accounts, backups, changes, error, expiry, mailboxes, worker};
+use crate::counters::Counters;
 use crate::{
     BackupRecord, Batch, BatchOutcome, Created, Expired, Extended, ManifestChange, NewAccount, StoreError, Usage,
     WrapPut, WrapRecord,

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use sealwire_parts::MongoReplicaSet;
 use sealwire_protocol::{DeviceId, Kid, MessageId};
 use sealwire_store::conformance::{device, message, name};
 use sealwire_store::{
     Account, Appended, BackupRecord, Batch, Expired, Extended, Fingerprint, Front, Held, Mail, MailKey, ManifestChange,
-    ManifestRecord, MemoryStore, NewAccount, Removal, SqliteStore, Store, Usage, WrapPut, WrapRecord,
+    ManifestRecord, MemoryStore, MongoStore, NewAccount, Removal, SqliteStore, Store, Usage, WrapPut, WrapRecord,
 };
 
 const SENDERS: [&str; 3] = ["alice", "bob", "carol"];
@@ -219,25 +221,59 @@ async fn ask(store: &impl Store, step: &Step, question: &Question) -> Answers {
     Answers { outcome, accounts, notices, fronts, usages, missed, held, highest }
 }
 
+/// Takes the steps on a store and on the model.
+async fn compare(store: &impl Store, steps: &[(Step, Question)]) -> Result<(), TestCaseError> {
+    let model = MemoryStore::new();
+    for (who, devices) in [("alice", &[1, 2, 100][..]), ("bob", &[3, 101])] {
+        register(store, who, devices).await;
+        register(&model, who, devices).await;
+    }
+    for (step, question) in steps {
+        prop_assert_eq!(ask(store, step, question).await, ask(&model, step, question).await);
+    }
+    Ok(())
+}
+
+fn steps() -> impl Strategy<Value = Vec<(Step, Question)>> {
+    prop::collection::vec((step(), question()), 1..16)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_store_answers_random_steps_like_the_model(
-        steps in prop::collection::vec((step(), question()), 1..16)
-    ) {
+    fn the_embedded_store_answers_random_steps_like_the_model(steps in steps()) {
         let dir = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let (model, store) = (MemoryStore::new(), SqliteStore::open(dir.path()).unwrap());
-            for (who, devices) in [("alice", &[1, 2, 100][..]), ("bob", &[3, 101])] {
-                register(&store, who, devices).await;
-                register(&model, who, devices).await;
-            }
-            for (step, question) in &steps {
-                prop_assert_eq!(ask(&store, step, question).await, ask(&model, step, question).await);
-            }
-            Ok(())
-        })?;
+        runtime().block_on(compare(&SqliteStore::open(dir.path()).unwrap(), &steps))?;
+    }
+}
+
+/// One of these at a time: it is a server of its own.
+mod heavy {
+    use std::cell::Cell;
+
+    use proptest::test_runner::{Config, TestRunner};
+
+    use super::*;
+    use crate::PATIENCE;
+
+    /// One member, and a database for each case: what many members change is not how questions are answered.
+    #[test]
+    fn mongodb_answers_random_steps_like_the_model() {
+        let runtime = runtime();
+        let set = runtime.block_on(MongoReplicaSet::start(1));
+        let cases = if std::env::var_os("SEALWIRE_LONG").is_some() { 200 } else { 16 };
+        let mut runner = TestRunner::new(Config { cases, ..Config::default() });
+        let case = Cell::new(0);
+        let outcome = runner.run(&steps(), |steps| {
+            case.set(case.get() + 1);
+            let url = set.url_of(&format!("case-{}", case.get()));
+            runtime.block_on(async { compare(&MongoStore::open(&url, PATIENCE).await.unwrap(), &steps).await })
+        });
+        outcome.unwrap();
     }
 }

@@ -1,8 +1,8 @@
 //! How full mailboxes are, counted in memory, so that asking is a look-up and not a walk through the mailbox.
 //!
-//! A mailbox is counted through when somebody asks for the first time, by the thread that writes, hence between two
-//! transactions. From then on that thread adds and takes off what it has committed. Mailboxes that nobody has asked for in a
-//! while are forgotten, and counted again when they are asked for.
+//! A mailbox is counted through when somebody asks for the first time; from then on its store adds and takes off what it has
+//! committed. Mailboxes that nobody has asked for in a while are forgotten, and counted again when they are asked for.
+//! A store may put a stamp on each count, by which it tells whether the count still serves.
 
 use std::collections::HashMap;
 
@@ -15,24 +15,24 @@ const MOST_COUNTERS: usize = 250_000;
 
 /// A copy that has come or gone.
 #[derive(Debug, Clone)]
-pub(super) struct Change {
-    pub(super) device: DeviceId,
-    pub(super) from: Username,
-    pub(super) own: bool,
-    pub(super) size: u64,
-    pub(super) kind: Kind,
+pub(crate) struct Change {
+    pub(crate) device: DeviceId,
+    pub(crate) from: Username,
+    pub(crate) own: bool,
+    pub(crate) size: u64,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Added,
     Removed,
 }
 
 /// The counters of some mailboxes.
 #[derive(Debug)]
-pub(super) struct Counters {
-    mailboxes: HashMap<DeviceId, Count>,
+pub(crate) struct Counters<S = ()> {
+    mailboxes: HashMap<DeviceId, Count<S>>,
     /// Counters in all mailboxes.
     kept: usize,
     most: usize,
@@ -42,34 +42,40 @@ pub(super) struct Counters {
 
 /// What one mailbox holds.
 #[derive(Debug, Default)]
-pub(super) struct Count {
+pub(crate) struct Count<S = ()> {
+    pub(crate) stamp: S,
     total: Place,
     /// Nobody in it has an empty share.
     senders: HashMap<Username, Place>,
     asked: u64,
 }
 
-impl Default for Counters {
+impl<S> Default for Counters<S> {
     fn default() -> Self {
         Self::with_room_for(MOST_COUNTERS)
     }
 }
 
-impl Counters {
+impl<S> Counters<S> {
     fn with_room_for(most: usize) -> Self {
         Self { mailboxes: HashMap::new(), kept: 0, most, now: 0 }
     }
 
     /// The usage of a mailbox, if it has been counted.
-    pub(super) fn usage(&mut self, device: &DeviceId, from: &Username) -> Option<Usage> {
+    pub(crate) fn usage(&mut self, device: &DeviceId, from: &Username) -> Option<Usage> {
+        self.usage_if(device, from, |_| true)
+    }
+
+    /// The same, if the count's stamp is good.
+    pub(crate) fn usage_if(&mut self, device: &DeviceId, from: &Username, good: impl Fn(&S) -> bool) -> Option<Usage> {
         self.now += 1;
-        let count = self.mailboxes.get_mut(device)?;
+        let count = self.mailboxes.get_mut(device).filter(|count| good(&count.stamp))?;
         count.asked = self.now;
         Some(Usage { total: count.total, from_sender: count.senders.get(from).copied().unwrap_or_default() })
     }
 
     /// Keeps what has been counted, and forgets others if there is no room.
-    pub(super) fn insert(&mut self, device: DeviceId, mut count: Count) {
+    pub(crate) fn insert(&mut self, device: DeviceId, mut count: Count<S>) {
         self.forget(&device);
         self.now += 1;
         count.asked = self.now;
@@ -81,7 +87,7 @@ impl Counters {
     }
 
     /// Takes over what has been committed.
-    pub(super) fn apply(&mut self, changes: &[Change]) {
+    pub(crate) fn apply(&mut self, changes: &[Change]) {
         for change in changes {
             if let Some(count) = self.mailboxes.get_mut(&change.device) {
                 let before = count.counters();
@@ -92,14 +98,14 @@ impl Counters {
     }
 
     /// Drops the counters of a mailbox; it will be counted again.
-    pub(super) fn forget(&mut self, device: &DeviceId) {
+    pub(crate) fn forget(&mut self, device: &DeviceId) {
         if let Some(count) = self.mailboxes.remove(device) {
             self.kept -= count.counters();
         }
     }
 
     /// Drops the counters of all mailboxes.
-    pub(super) fn forget_all(&mut self) {
+    pub(crate) fn forget_all(&mut self) {
         self.mailboxes.clear();
         self.kept = 0;
     }
@@ -115,9 +121,14 @@ impl Counters {
     }
 }
 
-impl Count {
+impl<S> Count<S> {
+    /// An empty mailbox.
+    pub(crate) fn new(stamp: S) -> Self {
+        Self { stamp, total: Place::default(), senders: HashMap::new(), asked: 0 }
+    }
+
     /// Adds what one sender has in the mailbox.
-    pub(super) fn add(&mut self, from: Username, own: bool, place: Place) {
+    pub(crate) fn add(&mut self, from: Username, own: bool, place: Place) {
         self.total.messages += place.messages;
         self.total.bytes += place.bytes;
         if !own {
@@ -172,14 +183,14 @@ mod tests {
 
     #[test]
     fn a_mailbox_that_was_not_counted_stays_unknown() {
-        let mut counters = Counters::default();
+        let mut counters: Counters = Counters::default();
         counters.apply(&[change(Kind::Added, false)]);
         assert_eq!(counters.usage(&device(1), &name("alice")), None);
     }
 
     #[test]
     fn a_sender_with_nothing_left_takes_no_room() {
-        let mut counters = Counters::default();
+        let mut counters: Counters = Counters::default();
         counters.insert(device(1), Count::default());
         counters.apply(&[change(Kind::Added, false), change(Kind::Added, true)]);
         assert_eq!(counters.kept, 2);
@@ -192,7 +203,7 @@ mod tests {
 
     #[test]
     fn mailboxes_that_nobody_asks_for_are_forgotten_first() {
-        let mut counters = Counters::with_room_for(10);
+        let mut counters: Counters = Counters::with_room_for(10);
         for n in 0..10 {
             counters.insert(device(n), Count::default());
         }
