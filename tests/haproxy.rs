@@ -1,14 +1,14 @@
 //! `deploy/haproxy.cfg` as it is: people talk through it, and nodes come and go behind it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealwire_parts::haproxy::Builder;
 use sealwire_parts::{HaProxy, certificate};
-use sealwire_tests::Server;
 use sealwire_tests::server::Signal;
-use sealwire_tests::stranger::{Dial, Identity, Refused, Stranger, Wire};
+use sealwire_tests::stranger::{Dial, Stranger};
+use sealwire_tests::{Entrance, Server};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -42,13 +42,8 @@ async fn in_front_of(nodes: [&Server; 3]) -> HaProxy {
     before(nodes).start(PLAIN).await
 }
 
-/// Through `proxy`; whose server stands behind it does not matter.
-async fn dial(proxy: SocketAddr, server: &Server) -> Result<Wire, Refused> {
-    Dial::default().through(proxy).to(server).await
-}
-
-async fn register(name: &str, proxy: SocketAddr, server: &Server) -> Stranger {
-    server.register_as(Arc::new(Identity::new(name)), Dial::default().through(proxy)).await
+fn door(proxy: &HaProxy) -> Entrance {
+    Entrance::at(proxy.address())
 }
 
 /// Certificate and key in one file, as HAProxy wants them.
@@ -74,8 +69,8 @@ fn haproxy_has_nothing_against_its_configuration() {
 async fn people_talk_through_it() {
     let node = node(&[]).await;
     let proxy = in_front_of([&node; 3]).await;
-    let mut alice = register("alice", proxy.address(), &node).await;
-    let mut bob = register("bob", proxy.address(), &node).await;
+    let mut alice = door(&proxy).register("alice").await;
+    let mut bob = door(&proxy).register("bob").await;
     let id = alice.send(&bob, "through the middle").await;
     let message = bob.take_message().await;
     assert_eq!(bob.read(&alice.who, &message), "through the middle");
@@ -86,11 +81,11 @@ async fn people_talk_through_it() {
 async fn the_node_learns_from_it_who_connects_and_from_nobody_else() {
     let node = node(&[("SEALWIRE_LIMITS_CONNECTIONS_PER_IP", "1")]).await;
     let proxy = in_front_of([&node; 3]).await;
-    let from = |last| Dial::default().through(proxy.address()).from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
-    let _first = from(2).to(&node).await.expect("there is room for each address");
-    let _other = from(3).to(&node).await.expect("there is room for each address");
+    let from = |last| Dial::default().from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
+    let _first = from(2).to(&door(&proxy)).await.expect("there is room for each address");
+    let _other = from(3).to(&door(&proxy)).await.expect("there is room for each address");
     let lie = from(2).header("x-forwarded-for", "203.0.113.9");
-    assert_eq!(lie.to(&node).await.expect_err("its place is taken").status, 429);
+    assert_eq!(lie.to(&door(&proxy)).await.expect_err("its place is taken").status, 429);
 }
 
 #[tokio::test]
@@ -99,9 +94,9 @@ async fn a_node_that_is_full_passes_people_on_to_the_next() {
     let proxy = in_front_of([&full, &empty, &empty]).await;
     let mut connected = Vec::new();
     for _ in 0..8 {
-        connected.push(dial(proxy.address(), &empty).await.expect("there is room somewhere"));
+        connected.push(Dial::default().to(&door(&proxy)).await.expect("there is room somewhere"));
     }
-    let refused = dial(full.address(), &full).await.expect_err("the first node is full");
+    let refused = Dial::default().to(&full).await.expect_err("the first node is full");
     assert_eq!(refused.status, 503);
 }
 
@@ -110,7 +105,7 @@ async fn alice_and_another_node() -> (Server, Stranger, Server, HaProxy) {
     let (hers, mut other) = (node(&[]).await, node(&[]).await);
     other.kill().await;
     let mut proxy = in_front_of([&hers, &other, &other]).await;
-    let alice = register("alice", proxy.address(), &hers).await;
+    let alice = door(&proxy).register("alice").await;
     for gone in ["node2", "node3"] {
         proxy.says(&format!("{gone} is DOWN")).await;
     }
@@ -123,12 +118,12 @@ async fn alice_and_another_node() -> (Server, Stranger, Server, HaProxy) {
 
 #[tokio::test]
 async fn who_was_on_a_node_that_leaves_is_taken_by_another_at_once() {
-    let (mut leaving, mut alice, other, mut proxy) = alice_and_another_node().await;
+    let (mut leaving, mut alice, _other, mut proxy) = alice_and_another_node().await;
     leaving.signal(Signal::TERM);
     alice.expect("reconnect").await;
     alice.expect_close(1012).await;
     // Each node here has a store of its own: that she can register shows where she is.
-    register("alice", proxy.address(), &other).await.settle().await;
+    door(&proxy).register("alice").await.settle().await;
     assert_eq!(leaving.ended().await.code(), Some(0), "{}", leaving.log());
     proxy.says("node1 is DOWN").await;
     leaving.restart().await;
@@ -137,10 +132,10 @@ async fn who_was_on_a_node_that_leaves_is_taken_by_another_at_once() {
 
 #[tokio::test]
 async fn a_node_that_does_not_answer_gets_nobody_new_and_keeps_whom_it_has() {
-    let (frozen, mut alice, other, mut proxy) = alice_and_another_node().await;
+    let (frozen, mut alice, _other, mut proxy) = alice_and_another_node().await;
     frozen.signal(Signal::STOP);
     proxy.says("node1 is DOWN").await;
-    register("alice", proxy.address(), &other).await.settle().await;
+    door(&proxy).register("alice").await.settle().await;
     frozen.signal(Signal::CONT);
     alice.settle().await;
     proxy.says("node1 is UP").await;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, reason = "a library for tests: its panics are their failures")]
 
+pub mod entrance;
 pub mod hostile;
 pub mod metrics;
 pub mod profiles;
@@ -10,5 +11,6 @@ pub mod stranger;
 pub mod terminal;
 pub mod typist;
 
+pub use entrance::Entrance;
 pub use server::Server;
 pub use terminal::Terminal;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -13,6 +14,8 @@ use sealwire_parts::ports::{PORTS, free_addresses};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+
+use crate::Entrance;
 
 /// What a test that sends much switches off: the limits on numbers, not those on sizes.
 pub const NO_LIMITS: &[(&str, &str)] = &[
@@ -54,7 +57,7 @@ impl Builder {
         let place = Place { settings: self.settings, data_dir, home };
         for address in free_addresses() {
             match place.launch(address).await {
-                Ok(child) => return Server { child, address, place },
+                Ok(child) => return Server { child, entrance: Entrance::at(address), place },
                 // Somebody else took the port between our look and the server's.
                 Err(failure) if failure.log.contains("cannot listen") => {}
                 Err(failure) => panic!("{failure}"),
@@ -125,11 +128,12 @@ impl Place {
     }
 }
 
-/// A running server, or one that was ended and may be started again. Dropped, it is killed.
+/// A running server, or one that was ended and may be started again. Dropped, it is killed. Whoever dials it needs only its
+/// [`Entrance`], which it derefs to.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
-    address: SocketAddr,
+    entrance: Entrance,
     place: Place,
 }
 
@@ -142,21 +146,6 @@ impl Server {
     /// A server with these variables (docs/configuration.md), such as [`NO_LIMITS`].
     pub fn with<'a>(settings: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Builder {
         settings.into_iter().fold(Builder::default(), |builder, (name, value)| builder.set(name, value))
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The origin that its clients dial and sign.
-    pub fn origin(&self) -> String {
-        format!("ws://{}", self.address)
-    }
-
-    /// What a WebSocket client dials.
-    pub fn url(&self) -> String {
-        format!("{}/ws", self.origin())
     }
 
     /// Where it keeps its data.
@@ -226,7 +215,7 @@ impl Server {
     /// When it does not start; with what it said.
     pub async fn restart(&mut self) {
         self.kill().await;
-        self.child = self.place.launch(self.address).await.unwrap_or_else(|failure| panic!("{failure}"));
+        self.child = self.place.launch(self.address()).await.unwrap_or_else(|failure| panic!("{failure}"));
     }
 
     /// Asks one of its pages over HTTP; gives the status, or why there was no answer.
@@ -234,7 +223,15 @@ impl Server {
     /// # Errors
     /// When the connection is refused, or ends before the answer.
     pub async fn get(&self, path: &str) -> io::Result<u16> {
-        page(self.address, path).await.map(|page| page.status)
+        page(self.address(), path).await.map(|page| page.status)
+    }
+}
+
+impl Deref for Server {
+    type Target = Entrance;
+
+    fn deref(&self) -> &Entrance {
+        &self.entrance
     }
 }
 

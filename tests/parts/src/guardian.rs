@@ -1,6 +1,7 @@
 //! A small process that ends the parts when the test process could not: killed, a test ends nothing by itself.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -36,6 +37,8 @@ fn guardian() -> MutexGuard<'static, ChildStdin> {
     static GUARDIAN: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
     let start = || {
         let mut shell = Command::new("sh");
+        // Whoever ends the group of this process is not to end this one before it has done its work.
+        shell.process_group(0);
         shell.args(["-c", WATCH]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut shell = shell.spawn().expect("every system has a shell");
         Mutex::new(shell.stdin.take().expect("it is piped"))

@@ -39,8 +39,16 @@ impl Builder {
     /// # Panics
     /// When it does not start; with what it said.
     pub async fn start(self, listen: &str) -> HaProxy {
+        self.start_on(listen, ports::free_addresses()).await
+    }
+
+    /// The same on the first of these addresses that can be had.
+    ///
+    /// # Panics
+    /// When it does not start; with what it said.
+    pub async fn start_on(self, listen: &str, addresses: impl Iterator<Item = SocketAddr>) -> HaProxy {
         let home = TempDir::with_prefix("sealwire-haproxy-").expect("a directory for a HAProxy can be made");
-        for address in ports::free_addresses() {
+        for address in addresses {
             let mut command = self.command();
             command.arg("-Ws").env(listen, address.to_string()).current_dir(home.path());
             match launch(command, home.path()).await {
@@ -50,7 +58,7 @@ impl Builder {
                 Err(failure) => panic!("{failure}"),
             }
         }
-        panic!("no port of {:?} is free", ports::PORTS);
+        panic!("none of the ports is free");
     }
 
     fn command(&self) -> Command {

@@ -11,11 +11,11 @@ mod document;
 mod guardian;
 pub mod haproxy;
 mod member;
-mod mongo;
+pub mod mongo;
 mod owner;
 pub mod ports;
-mod process;
-mod redis;
+pub mod process;
+pub mod redis;
 mod trouble;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! A MongoDB replica set on loopback.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ pub struct Builder {
     election: Duration,
     parent: Option<PathBuf>,
     proxied: bool,
+    first_port: Option<u16>,
 }
 
 impl Builder {
@@ -49,10 +50,11 @@ impl Builder {
         Self { election, ..self }
     }
 
-    /// Keeps the data in this directory, and leaves it there.
+    /// Keeps the data in this directory, and leaves it there. Members listen on this port and those behind it: what is found in
+    /// the directory goes on as the set that it was, and a set knows its members by their ports.
     #[must_use]
-    pub fn data_in(self, parent: &Path) -> Self {
-        Self { parent: Some(parent.to_owned()), ..self }
+    pub fn kept_in(self, parent: &Path, first_port: u16) -> Self {
+        Self { parent: Some(parent.to_owned()), first_port: Some(first_port), ..self }
     }
 
     /// Puts a proxy before each member ([`MongoReplicaSet::proxy`]). Clients go through it, and meet its weather; the members among
@@ -71,7 +73,10 @@ impl Builder {
         let parent = self.parent.as_deref().or(home.as_ref().map(TempDir::path)).expect("one of the two");
         let mut options: Vec<String> = OPTIONS.iter().map(|&option| option.to_owned()).collect();
         options.extend(self.options);
-        let starts = (0..self.members).map(|n| launch(parent.join(n.to_string()), options.clone(), n));
+        let starts = (0..self.members).map(|n| {
+            let fixed = self.first_port.map(|first| (Ipv4Addr::LOCALHOST, first + n as u16).into());
+            launch(parent.join(n.to_string()), options.clone(), n, fixed)
+        });
         let mut members = join_all(starts).await;
         let mut proxies = Vec::new();
         if self.proxied {
@@ -93,14 +98,15 @@ fn directory() -> TempDir {
     TempDir::with_prefix("sealwire-mongo-").expect("a directory for a replica set can be made")
 }
 
-async fn launch(home: PathBuf, options: Vec<String>, number: usize) -> Member {
+async fn launch(home: PathBuf, options: Vec<String>, number: usize, fixed: Option<SocketAddr>) -> Member {
     // Members that are started at the same time look at different ports.
-    for address in ports::free_addresses().skip(number) {
+    let chosen = ports::free_addresses().skip(number).filter(|_| fixed.is_none());
+    for address in fixed.into_iter().chain(chosen) {
         let mut member = Member::new(address, home.clone(), options.clone());
         match member.start().await {
             Ok(()) => return member,
             // Somebody else took the port between our look and the member's.
-            Err(failure) if failure.log.contains("Address already in use") => {}
+            Err(failure) if fixed.is_none() && failure.log.contains("Address already in use") => {}
             Err(failure) => panic!("{failure}"),
         }
     }
@@ -127,7 +133,14 @@ impl MongoReplicaSet {
 
     /// A set of this many members that is to be started otherwise.
     pub fn of(members: usize) -> Builder {
-        Builder { members, options: Vec::new(), election: Duration::from_secs(2), parent: None, proxied: false }
+        Builder {
+            members,
+            options: Vec::new(),
+            election: Duration::from_secs(2),
+            parent: None,
+            proxied: false,
+            first_port: None,
+        }
     }
 
     async fn initiate(&self, election: Duration) {
@@ -138,6 +151,11 @@ impl MongoReplicaSet {
         let settings = json!({ "electionTimeoutMillis": election, "heartbeatIntervalMillis": election / 4 });
         let config = json!({ "_id": "sealwire", "version": 1, "members": members, "settings": settings });
         let first = &self.members[0];
+        // What was kept from an earlier life knows its set.
+        if first.says(|_| true).await["setName"].is_string() {
+            self.settled().await;
+            return;
+        }
         first.command("replSetInitiate", &config, json!({})).await.expect("new members can be made a set");
         // It would wait for the election timeout, though there is nobody to wait for.
         first.says(|hello| hello["secondary"] == true || hello["isWritablePrimary"] == true).await;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -23,7 +24,7 @@ enum Stage {
 
 /// A running program; dropped, it is killed.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     stage: watch::Receiver<Stage>,
     /// Changes with every line.
@@ -35,11 +36,11 @@ pub(crate) struct Process {
 
 /// Why a program did not come up.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     program: String,
     status: ExitStatus,
     /// What it said.
-    pub(crate) log: String,
+    pub log: String,
 }
 
 impl fmt::Display for Failure {
@@ -50,10 +51,17 @@ impl fmt::Display for Failure {
 
 impl Process {
     /// Starts `command` and returns once it has said a line with `ready` in it. What it says is appended to `log`.
-    pub(crate) async fn start(mut command: Command, ready: &'static str, log: &Path) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// When it ends before that.
+    ///
+    /// # Panics
+    /// When it cannot be started, or does neither for long.
+    pub async fn start(mut command: Command, ready: &'static str, log: &Path) -> Result<Self, Failure> {
         let file = File::options().create(true).append(true).open(log).expect("a log can be opened");
         let (reader, writer) = std::io::pipe().expect("there are pipes left");
-        command.stdin(Stdio::null());
+        // Ctrl-C in a terminal goes to whole groups; who started the parts ends them in an order that they like.
+        command.stdin(Stdio::null()).process_group(0);
         command.stdout(writer.try_clone().expect("there are files left")).stderr(writer);
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot run {:?}: {error}", command.get_program()));
         let program = command.get_program().to_string_lossy().into_owned();
@@ -78,24 +86,28 @@ impl Process {
     }
 
     /// Everything that it has said, also in earlier lives on the same log.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// Waits until it has said `text`.
-    pub(crate) async fn says(&mut self, text: &str) {
+    ///
+    /// # Panics
+    /// When it ends before that.
+    pub async fn says(&mut self, text: &str) {
         while !self.log().contains(text) {
             let ended = self.lines.changed().await.is_err();
             assert!(!ended, "it ended before it said `{text}`. Its log:\n{}", self.log());
         }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its number.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Whether it runs and would answer.
-    pub(crate) fn is_up(&self) -> bool {
+    pub fn is_up(&self) -> bool {
         !self.frozen && *self.stage.borrow() == Stage::Ready
     }
 
@@ -105,19 +117,22 @@ impl Process {
     }
 
     /// SIGSTOP: it does nothing any more, and its connections stay open.
-    pub(crate) fn freeze(&mut self) {
+    pub fn freeze(&mut self) {
         self.signal(Signal::STOP);
         self.frozen = true;
     }
 
     /// SIGCONT: it goes on where it stood.
-    pub(crate) fn thaw(&mut self) {
+    pub fn thaw(&mut self) {
         self.signal(Signal::CONT);
         self.frozen = false;
     }
 
     /// SIGTERM, unless it has ended; returns its end.
-    pub(crate) async fn terminate(mut self) -> ExitStatus {
+    ///
+    /// # Panics
+    /// When it does not end for long.
+    pub async fn terminate(mut self) -> ExitStatus {
         if *self.stage.borrow() != Stage::Over {
             self.signal(Signal::TERM);
         }

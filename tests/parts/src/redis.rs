@@ -138,6 +138,13 @@ impl RedisServer {
         self.home.path().join("certificate.pem")
     }
 
+    /// SIGTERM, and waits for its end.
+    pub async fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.terminate().await;
+        }
+    }
+
     /// SIGKILL; returns once it is gone.
     pub fn kill(&mut self) {
         self.process = None;

@@ -15,7 +15,7 @@ use super::envelope::{dummy, sealed};
 use super::identity::{Identity, unb64};
 use super::now;
 use super::wire::{Dial, Wire};
-use crate::Server;
+use crate::Entrance;
 
 /// A person. What concerns the connection alone is in [`Wire`], which it derefs to.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl DerefMut for Stranger {
     }
 }
 
-impl Server {
+impl Entrance {
     /// Makes an account and logs it in.
     pub async fn register(&self, name: &str) -> Stranger {
         self.register_as(Arc::new(Identity::new(name)), Dial::default()).await
@@ -78,7 +78,7 @@ impl Server {
     }
 }
 
-impl Server {
+impl Entrance {
     /// Links a device that the newest manifest lists.
     ///
     /// # Panics

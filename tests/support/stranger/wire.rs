@@ -1,7 +1,7 @@
 //! A WebSocket connection to a server, from which frames are awaited by what they are.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::PATIENCE;
-use crate::Server;
+use crate::Entrance;
 
 /// How to dial.
 #[derive(Debug, Default)]
@@ -23,7 +23,6 @@ pub struct Dial {
     headers: Vec<(&'static str, String)>,
     without_subprotocol: bool,
     receive_buffer: Option<u32>,
-    through: Option<SocketAddr>,
     from: Option<IpAddr>,
 }
 
@@ -56,12 +55,6 @@ impl Dial {
         Self { receive_buffer: Some(bytes), ..self }
     }
 
-    /// Dials this address, behind which the server stands, and names it as the origin.
-    #[must_use]
-    pub fn through(self, proxy: SocketAddr) -> Self {
-        Self { through: Some(proxy), ..self }
-    }
-
     /// Comes from this address of the machine, such as 127.0.0.2.
     #[must_use]
     pub fn from(self, address: IpAddr) -> Self {
@@ -75,9 +68,8 @@ impl Dial {
     ///
     /// # Panics
     /// When there is no answer.
-    pub async fn to(self, server: &Server) -> Result<Wire, Refused> {
-        let address = self.through.unwrap_or_else(|| server.address());
-        let mut request = format!("ws://{address}/ws").into_client_request().expect("a URL");
+    pub async fn to(self, entrance: &Entrance) -> Result<Wire, Refused> {
+        let mut request = entrance.url().into_client_request().expect("a URL");
         if !self.without_subprotocol {
             request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("sealwire.v1"));
         }
@@ -92,7 +84,7 @@ impl Dial {
         if let Some(own) = self.from {
             socket.bind((own, 0).into()).expect("an address of this machine");
         }
-        let stream = socket.connect(address).await.expect("the server listens");
+        let stream = socket.connect(entrance.address()).await.expect("the server listens");
         match timeout(PATIENCE, client_async(request, stream)).await.expect("an answer to the upgrade") {
             Ok((socket, _)) => Ok(Wire::new(socket)),
             Err(Error::Http(answer)) => Err(Refused {
@@ -292,7 +284,7 @@ impl Wire {
     }
 }
 
-impl Server {
+impl Entrance {
     /// Dials, and leaves the challenge to be read.
     ///
     /// # Panics
