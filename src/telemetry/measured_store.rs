@@ -35,6 +35,8 @@ sealwire_actors::label! {
     Find = "find",
     #[doc = "[`Mailboxes::usage`]"]
     Usage = "usage",
+    #[doc = "[`Mailboxes::recount`]"]
+    Recount = "recount",
     #[doc = "[`Mailboxes::news`]"]
     News = "news",
     #[doc = "[`Mailboxes::forget_missed`]"]
@@ -197,6 +199,10 @@ impl Mailboxes for MeasuredStore {
 
     async fn usage(&self, device: &DeviceId, from: &Username) -> Result<Usage, StoreError> {
         self.time(Operation::Usage, self.store.usage(device, from)).await
+    }
+
+    async fn recount(&self, device: &DeviceId, from: &Username) -> Result<Usage, StoreError> {
+        self.time(Operation::Recount, self.store.recount(device, from)).await
     }
 
     async fn news(&self, device: &DeviceId, limit: usize) -> Result<News, StoreError> {
