@@ -112,7 +112,7 @@ async fn start_broker(config: &Config, counts: &Arc<StoreCounts>) -> Result<Brok
     };
     let settings = Settings { limits: config.limits.clone(), timing: config.timing.clone() };
     let store = Arc::new(MeasuredStore::new(store, counts.clone()));
-    Ok(Broker::start(settings, store).await?)
+    Ok(Broker::start(settings, store, None).await?)
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use actix::{Actor, Arbiter};
 use parking_lot::Mutex;
+use sealwire_bus::Bus;
 use sealwire_store::{Store, StoreError};
+use tokio::runtime::Handle;
 
 use crate::clock::Clock;
 use crate::health::{self, Health};
@@ -19,7 +21,7 @@ use crate::node::Node;
 use crate::presence::{Directory, Dismiss, Presence};
 use crate::quota::Quotas;
 use crate::roster::Roster;
-use crate::router::Router;
+use crate::router::{Life, Link, Router};
 use crate::session::rendezvous::Slots;
 use crate::session::{self, Attempts, Place, Session};
 use crate::settings::Settings;
@@ -54,17 +56,25 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts the actors, within a running actix system.
+    /// Starts the actors, within a running actix system. With a bus the node is one of a cluster; all nodes of it share the
+    /// store.
     ///
     /// # Errors
     /// [`StartError`] when the store does not answer.
-    pub async fn start(settings: Settings, store: Arc<dyn Store>) -> Result<Self, StartError> {
+    pub async fn start(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        bus: Option<Arc<dyn Bus>>,
+    ) -> Result<Self, StartError> {
         let clock = Arc::new(Clock::new(store.highest_order().await?));
         let directory = Arc::new(Directory::default());
         let spool = Arc::new(SpoolQueue::new(Bounds::default()));
+        let runtime = Handle::current();
+        let link = |bus| Arc::new(Link::new(bus, clock.clone(), directory.clone(), spool.clone(), runtime));
+        let link = bus.map(link);
         let quotas = Arc::new(Quotas::new(settings.limits.clone(), clock.clone()));
-        start_spool(&spool, &store, &directory, settings.timing.store);
-        let roster = Arc::new(Roster::new(store.clone()));
+        start_spool(&spool, &store, &directory, link.clone(), settings.timing.store);
+        let roster = Arc::new(Roster::new(store.clone(), link.clone()));
         let slots = Slots::new(settings.limits.rendezvous_entries, settings.timing.rendezvous);
         let slots = Arc::new(Mutex::new(slots));
         let presence = Presence {
@@ -74,6 +84,7 @@ impl Broker {
             quotas: quotas.clone(),
             slots: slots.clone(),
             clock: clock.clone(),
+            link: link.clone(),
             patience: settings.timing.store,
             mail_life: settings.timing.mail_life,
             sweep: settings.timing.sweep,
@@ -84,7 +95,8 @@ impl Broker {
         let (waiting, patience) = (settings.limits.verifications_waiting, settings.timing.verification);
         let stranger = stranger_key(crate::random()).expect("a key made of any bytes is well formed");
         let node = Node {
-            router: Router { directory: directory.clone(), spool: spool.clone() },
+            router: Router { directory: directory.clone(), spool: spool.clone(), link: link.clone() },
+            link: link.clone(),
             roster,
             verifier: Verifier::new(threads, waiting, patience, stranger),
             counts: SessionCounts::default(),
@@ -104,7 +116,12 @@ impl Broker {
             spool,
             quotas,
         };
-        Ok(Self { node: Arc::new(node) })
+        let node = Arc::new(node);
+        node.set_clock().await;
+        if let Some(link) = link {
+            join(&node, link).await;
+        }
+        Ok(Self { node })
     }
 
     /// Answers a request to upgrade to WebSocket. The edge has checked Host, Origin, subprotocol and the address.
@@ -182,18 +199,39 @@ impl Broker {
             if let Err(error) = self.node.presence.send(Dismiss).await {
                 tracing::error!(%error, "the sessions could not be dismissed");
             }
-            while !self.node.spool.is_idle() {
+            let at_rest = || self.node.spool.is_idle() && self.node.link.as_ref().is_none_or(|link| link.is_settled());
+            while !at_rest() {
                 tokio::time::sleep(POLL).await;
             }
         });
         if drained.await.is_err() {
             tracing::warn!("not everything was stored in time; the senders keep what has no status");
         }
+        if let Some(link) = &self.node.link
+            && let Err(error) = link.bus.release().await
+        {
+            tracing::warn!(%error, "the other nodes will see only in some seconds that this one is gone");
+        }
     }
 }
 
+/// Makes the node one of a cluster.
+async fn join(node: &Arc<Node>, link: Arc<Link>) {
+    let telling = link.clone();
+    node.directory.tells(move |device, connection| telling.leave(device, connection));
+    let telling = link.clone();
+    node.watchers.tells(move |name| telling.people.change(name));
+    Life::start(node.clone(), link).await;
+}
+
 /// The spool has a thread of its own, so that telling the outcome of a large commit does not keep connections waiting.
-fn start_spool(queue: &Arc<SpoolQueue>, store: &Arc<dyn Store>, directory: &Arc<Directory>, patience: Duration) {
-    let spool = Spool { queue: queue.clone(), store: store.clone(), directory: directory.clone(), patience };
+fn start_spool(
+    queue: &Arc<SpoolQueue>,
+    store: &Arc<dyn Store>,
+    directory: &Arc<Directory>,
+    link: Option<Arc<Link>>,
+    patience: Duration,
+) {
+    let spool = Spool { queue: queue.clone(), store: store.clone(), directory: directory.clone(), link, patience };
     Spool::start_in_arbiter(&Arbiter::new().handle(), |_| spool);
 }

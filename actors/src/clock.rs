@@ -1,6 +1,6 @@
 //! Time for the broker: one reading serves a whole turn.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One reading of the clocks.
@@ -29,19 +29,39 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 pub(crate) struct Clock {
     started: Instant,
     last_order: AtomicU64,
+    /// How far the store's clock is ahead of the node's, in milliseconds.
+    ahead: AtomicI64,
 }
 
 impl Clock {
     /// A clock whose ordering keys rise above `highest_order`, so that new mail sorts behind what is stored even if
     /// the wall clock was set back meanwhile.
     pub(crate) fn new(highest_order: u64) -> Self {
-        Self { started: Instant::now(), last_order: AtomicU64::new(highest_order) }
+        Self { started: Instant::now(), last_order: AtomicU64::new(highest_order), ahead: AtomicI64::new(0) }
     }
 
     /// Reads the clocks.
     pub(crate) fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { wall: millis(wall), mono: millis(self.started.elapsed()) }
+        Now { wall: millis(self.wall()), mono: millis(self.started.elapsed()) }
+    }
+
+    /// The time since 1970, by the store's clock as far as it is known.
+    fn wall(&self) -> Duration {
+        let own = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        let by = Duration::from_millis(ahead.unsigned_abs());
+        if ahead < 0 { own.saturating_sub(by) } else { own.saturating_add(by) }
+    }
+
+    /// The store's clock showed this (milliseconds since 1970) at some time between this reading and now. From here on all
+    /// nodes that share the store go by its clock: otherwise mail from a node that is ahead would sort behind later mail from
+    /// another one, and a device that moves between them would find its own time wrong. Gives how far that moves the clock,
+    /// in milliseconds.
+    pub(crate) fn set(&self, store: u64, asked: Now) -> u64 {
+        let halfway = asked.wall.midpoint(self.now().wall);
+        let off = i64::try_from(store).unwrap_or(0).saturating_sub(i64::try_from(halfway).unwrap_or(0));
+        self.ahead.fetch_add(off, Ordering::Relaxed);
+        off.unsigned_abs()
     }
 
     /// Microseconds since the node started; never goes back. For measuring what takes less than a millisecond.
@@ -51,8 +71,7 @@ impl Clock {
 
     /// The next ordering key: microseconds since 1970 where that rises, else one more than the last.
     pub(crate) fn next_order(&self) -> u64 {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let micros = u64::try_from(wall.as_micros()).unwrap_or(0);
+        let micros = u64::try_from(self.wall().as_micros()).unwrap_or(0);
         let next = |last: u64| Some(micros.max(last + 1));
         match self.last_order.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
             Ok(last) | Err(last) => micros.max(last + 1),
@@ -63,6 +82,18 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_wrong_is_set_by_the_stores() {
+        let clock = Clock::new(0);
+        let asked = clock.now();
+        let store = asked.wall + 600_000;
+        assert!(clock.set(store, asked) > 590_000);
+        assert!(clock.now().wall >= store && clock.next_order() >= store * 1_000);
+        let asked = clock.now();
+        clock.set(asked.wall - 900_000, asked);
+        assert!(clock.now().wall < store - 200_000);
+    }
 
     #[test]
     fn ordering_keys_rise_whatever_the_wall_clock_says() {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use actix::Addr;
 use parking_lot::Mutex;
-use sealwire_protocol::Username;
+use sealwire_bus::frames::Frame;
+use sealwire_protocol::{DeviceId, Username};
 use sealwire_store::Store;
 
 use crate::clock::Clock;
@@ -14,9 +15,9 @@ use crate::metrics::SessionCounts;
 use crate::presence::{Directory, Presence, Watchers};
 use crate::quota::Quotas;
 use crate::roster::Roster;
-use crate::router::Router;
-use crate::session::Attempts;
+use crate::router::{Link, Router};
 use crate::session::rendezvous::Slots;
+use crate::session::{Attempts, Event, settle};
 use crate::settings::Settings;
 use crate::spool::SpoolQueue;
 use crate::verify::Verifier;
@@ -30,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) presence: Addr<Presence>,
     pub(crate) spool: Arc<SpoolQueue>,
     pub(crate) router: Router,
+    /// To the other nodes, if there are any.
+    pub(crate) link: Option<Arc<Link>>,
     pub(crate) roster: Arc<Roster>,
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) verifier: Verifier,
@@ -48,4 +51,57 @@ pub(crate) struct Node {
     pub(crate) draining: AtomicBool,
     /// What is known of the store's answers.
     pub(crate) store_record: Mutex<StoreRecord>,
+}
+
+/// How far the clock may be off before the operator is told, in milliseconds.
+const OFF: u64 = 1_000;
+
+impl Node {
+    /// What the store holds of an account has changed: here and at the other nodes nobody goes by what was before.
+    pub(crate) fn changed(&self, username: &Username) {
+        self.roster.forget(username);
+        if let Some(link) = &self.link {
+            link.broadcast(&Frame::Changed { username: username.clone() });
+        }
+    }
+
+    /// Another node has changed an account, perhaps: sends devices away that it lists no longer, and shows the others by what
+    /// it says now.
+    pub(crate) async fn look_again(&self, username: &Username) {
+        let here = self.directory.of(username);
+        if here.is_empty() {
+            return;
+        }
+        let account = match crate::in_time(self.settings.timing.store, self.roster.find(username)).await {
+            Ok(account) => account,
+            // It is looked at again before long, and who comes back is checked.
+            Err(error) => return tracing::warn!(%error, "an account could not be checked"),
+        };
+        let lists =
+            |device: &DeviceId| account.as_ref().is_some_and(|a| a.devices.iter().any(|known| known.id == *device));
+        here.iter().filter(|(device, _)| !lists(device)).for_each(|(_, session)| session.tell(Event::Revoked));
+        if let Err(error) = settle(self, &self.quotas.of(username), username).await {
+            tracing::warn!(%error, "whether presence is shared could not be read");
+        }
+    }
+
+    /// Whether a device is connected, here or at another node, as far as is known without asking.
+    pub(crate) fn is_connected(&self, device: &DeviceId) -> bool {
+        self.directory.is_connected(device) || self.link.as_ref().is_some_and(|link| link.place(device).is_some())
+    }
+
+    /// Goes by the store's clock, if it has one of its own.
+    pub(crate) async fn set_clock(&self) {
+        let asked = self.clock.now();
+        match crate::in_time(self.settings.timing.store, self.store.time()).await {
+            Ok(Some(time)) => {
+                let off = self.clock.set(time, asked);
+                if off > OFF {
+                    tracing::warn!(milliseconds = off, "this node's clock differs from the store's, which goes first");
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the store's clock could not be read"),
+        }
+    }
 }

@@ -1,20 +1,29 @@
 //! The accounts that sessions work with, as last read from the store. On a node alone only this node changes them, so an
-//! entry holds until [`Roster::forget`].
+//! entry holds until [`Roster::forget`]. In a cluster the others tell of their changes, which may be lost: an entry holds for
+//! half a minute at most, and for none while this node is cut off.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use sealwire_protocol::Username;
 use sealwire_store::{Account, Store, StoreError};
 
+use crate::router::Link;
+
 /// How many accounts are kept at hand; one with one device takes about 4 KiB.
 const KEPT: usize = 20_000;
+
+/// How long an account is at hand in a cluster.
+const BELIEVED: Duration = Duration::from_secs(30);
 
 /// The accounts at hand.
 pub(crate) struct Roster {
     store: Arc<dyn Store>,
-    accounts: Cache<Username, Arc<Account>>,
+    accounts: Cache<Username, (Arc<Account>, Instant)>,
+    /// To the other nodes, if there are any.
+    link: Option<Arc<Link>>,
     /// Rises with every change, so that a read which began before one does not bring the old state back. Locked while an
     /// account is put at hand or taken away: an old one must not be there for an instant either, since whoever has just
     /// entered the directory relies on what is at hand. Who only looks does not take it.
@@ -22,13 +31,15 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, accounts: Cache::new(KEPT), changes: Mutex::default() }
+    pub(crate) fn new(store: Arc<dyn Store>, link: Option<Arc<Link>>) -> Self {
+        Self { store, accounts: Cache::new(KEPT), link, changes: Mutex::default() }
     }
 
     /// The account, if it is at hand.
     pub(crate) fn at_hand(&self, name: &str) -> Option<Arc<Account>> {
-        self.accounts.get(name)
+        let (account, read) = self.accounts.get(name)?;
+        let holds = self.link.as_ref().is_none_or(|link| link.is_up() && read.elapsed() < BELIEVED);
+        holds.then_some(account)
     }
 
     /// The account, from the store where it is not at hand; `None` when nobody has the name.
@@ -36,19 +47,19 @@ impl Roster {
         if let Some(account) = self.at_hand(name.as_str()) {
             return Ok(Some(account));
         }
-        let before = *self.changes.lock();
+        let (before, read) = (*self.changes.lock(), Instant::now());
         let account = self.store.account(name).await?.map(Arc::new);
         if let Some(account) = &account {
-            self.keep(name, account, before);
+            self.keep(name, account, before, read);
         }
         Ok(account)
     }
 
     /// Puts an account at hand that was read after so many changes, unless there has been another one since.
-    fn keep(&self, name: &Username, account: &Arc<Account>, read_after: u64) {
+    fn keep(&self, name: &Username, account: &Arc<Account>, read_after: u64, read: Instant) {
         let changes = self.changes.lock();
         if *changes == read_after {
-            self.accounts.insert(name.clone(), account.clone());
+            self.accounts.insert(name.clone(), (account.clone(), read));
         }
     }
 
@@ -57,6 +68,13 @@ impl Roster {
         let mut changes = self.changes.lock();
         *changes += 1;
         self.accounts.remove(name);
+    }
+
+    /// Any account may have changed.
+    pub(crate) fn forget_all(&self) {
+        let mut changes = self.changes.lock();
+        *changes += 1;
+        self.accounts.clear();
     }
 }
 
@@ -78,7 +96,7 @@ mod tests {
             created_at: 1,
         };
         store.create_account(account).await.unwrap();
-        (Roster::new(store), alice)
+        (Roster::new(store, None), alice)
     }
 
     #[tokio::test]
@@ -98,7 +116,7 @@ mod tests {
         let before = *roster.changes.lock();
         let old = roster.store.account(&alice).await.unwrap().map(Arc::new).unwrap();
         roster.forget(&alice);
-        roster.keep(&alice, &old, before);
+        roster.keep(&alice, &old, before, Instant::now());
         assert!(roster.at_hand("alice").is_none());
     }
 }

@@ -60,6 +60,8 @@ label! {
     Silent = "silent",
     #[doc = "It was in flight to a device whose session ended."]
     Ended = "ended",
+    #[doc = "Another node, at which its device was, has not taken it, or has not answered in time."]
+    Elsewhere = "elsewhere",
     #[doc = "It repeats one that is, or was, on its way to the store."]
     Repeat = "repeat",
 }

@@ -1,11 +1,12 @@
 //! Who is connected where: a concurrent map that every session reads without asking an actor.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as MapEntry;
-use sealwire_protocol::DeviceId;
+use sealwire_protocol::{DeviceId, Username};
 use tokio::sync::watch;
 
 use crate::metrics::{Metric, Samples};
@@ -37,14 +38,20 @@ impl Gone {
 #[derive(Clone)]
 struct Entry {
     connection: u64,
+    username: Username,
     inbox: Arc<Inbox>,
 }
+
+/// Whom to tell of a connection.
+type Teller = Box<dyn Fn(DeviceId, u64) + Send + Sync>;
 
 /// The directory of the sessions of this node.
 #[derive(Default)]
 pub(crate) struct Directory {
     entries: DashMap<DeviceId, Entry>,
     last_connection: AtomicU64,
+    /// Tells the other nodes that a connection has ended.
+    tells: OnceLock<Teller>,
 }
 
 impl Directory {
@@ -53,15 +60,48 @@ impl Directory {
         self.entries.get(device).map(|entry| entry.inbox.clone())
     }
 
+    /// Names whom to tell of connections that end.
+    pub(crate) fn tells(&self, tell: impl Fn(DeviceId, u64) + Send + Sync + 'static) {
+        if self.tells.set(Box::new(tell)).is_err() {
+            tracing::error!("the directory was told twice whom to tell");
+        }
+    }
+
+    /// The session of a device, if it is this one.
+    pub(crate) fn find_connection(&self, device: &DeviceId, connection: u64) -> Option<Arc<Inbox>> {
+        self.entries.get(device).filter(|entry| entry.connection == connection).map(|entry| entry.inbox.clone())
+    }
+
+    /// The sessions of somebody's devices.
+    pub(crate) fn of(&self, username: &Username) -> Vec<(DeviceId, Arc<Inbox>)> {
+        let theirs = self.entries.iter().filter(|entry| entry.username == *username);
+        theirs.map(|entry| (*entry.key(), entry.inbox.clone())).collect()
+    }
+
+    /// Everybody who has a session.
+    pub(crate) fn names(&self) -> HashSet<Username> {
+        self.entries.iter().map(|entry| entry.username.clone()).collect()
+    }
+
+    /// Every device that has a session, and which.
+    pub(crate) fn connections(&self) -> Vec<(DeviceId, u64)> {
+        self.entries.iter().map(|entry| (*entry.key(), entry.connection)).collect()
+    }
+
     /// Whether a device has a session.
     pub(crate) fn is_connected(&self, device: &DeviceId) -> bool {
         self.entries.contains_key(device)
     }
 
     /// Enters a session in place of the one that the device has. Gives the right to leave, and the predecessor.
-    pub(crate) fn enter(self: &Arc<Self>, device: DeviceId, inbox: Arc<Inbox>) -> (Departure, Option<Arc<Inbox>>) {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        device: DeviceId,
+        username: Username,
+        inbox: Arc<Inbox>,
+    ) -> (Departure, Option<Arc<Inbox>>) {
         let connection = self.last_connection.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = Entry { connection, inbox: inbox.clone() };
+        let entry = Entry { connection, username, inbox: inbox.clone() };
         let predecessor = self.entries.insert(device, entry).map(|entry| entry.inbox);
         (Departure { directory: self.clone(), device, connection, inbox }, predecessor)
     }
@@ -72,6 +112,9 @@ impl Directory {
             && entry.get().connection == connection
         {
             entry.remove();
+        }
+        if let Some(tell) = self.tells.get() {
+            tell(device, connection);
         }
     }
 
@@ -109,6 +152,13 @@ pub(crate) struct Departure {
     inbox: Arc<Inbox>,
 }
 
+impl Departure {
+    /// The connection, as the directory counts them.
+    pub(crate) fn connection(&self) -> u64 {
+        self.connection
+    }
+}
+
 impl Drop for Departure {
     fn drop(&mut self) {
         self.directory.leave(self.device, self.connection);
@@ -121,12 +171,16 @@ mod tests {
     use super::*;
     use crate::session::fixtures::device;
 
+    fn bob() -> Username {
+        "bob".parse().unwrap()
+    }
+
     #[test]
     fn a_session_that_was_replaced_leaves_its_successor_in_place() {
         let directory = Arc::new(Directory::default());
         let (old, new) = (Inbox::new(), Inbox::new());
-        let (old_departure, none) = directory.enter(device(1), old.clone());
-        let (new_departure, predecessor) = directory.enter(device(1), new.clone());
+        let (old_departure, none) = directory.enter(device(1), bob(), old.clone());
+        let (new_departure, predecessor) = directory.enter(device(1), bob(), new.clone());
         assert!(none.is_none() && predecessor.is_some_and(|inbox| Arc::ptr_eq(&inbox, &old)));
         drop(old_departure);
         assert!(directory.find(&device(1)).is_some_and(|inbox| Arc::ptr_eq(&inbox, &new)));
@@ -138,7 +192,7 @@ mod tests {
     async fn whoever_waits_for_a_departure_is_told_also_when_it_has_been() {
         let directory = Arc::new(Directory::default());
         let inbox = Inbox::new();
-        let (departure, _) = directory.enter(device(1), inbox.clone());
+        let (departure, _) = directory.enter(device(1), bob(), inbox.clone());
         let waiting = tokio::spawn({
             let inbox = inbox.clone();
             async move { inbox.gone.wait().await }

@@ -20,6 +20,7 @@ pub(crate) use watchers::{Here, Watchers, Watching};
 use crate::clock::{Clock, millis};
 use crate::quota::Quotas;
 use crate::roster::Roster;
+use crate::router::Link;
 use crate::session::rendezvous::Slots;
 use crate::session::{BACKUP_LIFE, Event};
 
@@ -36,6 +37,8 @@ pub(crate) struct Presence {
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) slots: Arc<Mutex<Slots>>,
     pub(crate) clock: Arc<Clock>,
+    /// To the other nodes, if there are any.
+    pub(crate) link: Option<Arc<Link>>,
     /// How long a request of the store may take.
     pub(crate) patience: Duration,
     /// How long undelivered mail is kept, and how often the store is looked through for what is over.
@@ -55,6 +58,7 @@ impl Presence {
         let sweep = Sweep {
             store: self.store.clone(),
             directory: self.directory.clone(),
+            link: self.link.clone(),
             patience: self.patience,
             mail_before: now.saturating_sub(millis(self.mail_life)),
             backups_before: now.saturating_sub(BACKUP_LIFE),

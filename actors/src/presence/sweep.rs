@@ -7,7 +7,7 @@ use sealwire_store::{Expired, Store, StoreError};
 
 use super::Directory;
 use crate::in_time;
-use crate::session::Event;
+use crate::router::{Link, News};
 
 /// How many rows one transaction takes out at most, and how many of them follow each other before the next sweep.
 const BATCH: usize = 500;
@@ -17,6 +17,8 @@ const ROUNDS: usize = 100;
 pub(super) struct Sweep {
     pub(super) store: Arc<dyn Store>,
     pub(super) directory: Arc<Directory>,
+    /// To the other nodes, if there are any.
+    pub(super) link: Option<Arc<Link>>,
     /// How long a request of the store may take. The next sweep tries again.
     pub(super) patience: Duration,
     /// Copies that were accepted before it are over (milliseconds since 1970).
@@ -31,10 +33,16 @@ impl Sweep {
         for _ in 0..ROUNDS {
             let Expired { copies, notices } =
                 in_time(self.patience, self.store.expire(self.mail_before, BATCH)).await?;
+            let mut elsewhere = Vec::new();
             for notice in &notices {
-                if let Some(sender) = self.directory.find(&notice.device) {
-                    sender.tell(Event::Expired(notice.message_id));
+                let news = News::Expired(notice.message_id);
+                match self.directory.find(&notice.device) {
+                    Some(sender) => sender.tell(news.event()),
+                    None => elsewhere.push((notice.device, news)),
                 }
+            }
+            if let Some(link) = &self.link {
+                link.tell_devices(elsewhere);
             }
             if copies < BATCH {
                 break;
@@ -68,6 +76,7 @@ mod tests {
         let sweep = Sweep {
             store: store.clone(),
             directory: Arc::default(),
+            link: None,
             patience: Duration::from_secs(60),
             mail_before: 11,
             backups_before: 0,

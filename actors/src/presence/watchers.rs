@@ -2,18 +2,24 @@
 //! change without asking an actor. Whoever does not share, is not there or does not exist looks the same.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use sealwire_bus::NodeId;
 use sealwire_protocol::Username;
 
 use crate::session::Inbox;
+
+/// Whom to tell of a name.
+type Teller = Box<dyn Fn(&Username) + Send + Sync>;
 
 /// Everybody who is here, or whom somebody watches.
 #[derive(Default)]
 pub(crate) struct Watchers {
     people: DashMap<Username, Person>,
+    /// Told when it changes whether somebody can be seen at this node, or is watched from here.
+    tells: OnceLock<Teller>,
 }
 
 #[derive(Default)]
@@ -22,23 +28,35 @@ struct Person {
     connections: usize,
     /// Whether others may see them.
     shares: bool,
+    /// Other nodes at which they can be seen.
+    elsewhere: HashSet<NodeId>,
     /// By the address of their inbox, which is theirs for as long as they watch.
     watched_by: HashMap<usize, Arc<Inbox>>,
 }
 
 impl Person {
-    fn is_online(&self) -> bool {
+    fn is_seen_here(&self) -> bool {
         self.shares && self.connections > 0
     }
 
-    /// Changes something and tells the watchers if it can be seen.
-    fn change(&mut self, name: &Username, change: impl FnOnce(&mut Self)) {
-        let before = self.is_online();
+    fn is_online(&self) -> bool {
+        self.is_seen_here() || !self.elsewhere.is_empty()
+    }
+
+    /// What the other nodes are to know.
+    fn state(&self) -> (bool, bool) {
+        (self.is_seen_here(), !self.watched_by.is_empty())
+    }
+
+    /// Changes something and tells the watchers if it can be seen. True when the other nodes are to be told.
+    fn change(&mut self, name: &Username, change: impl FnOnce(&mut Self)) -> bool {
+        let (before, state) = (self.is_online(), self.state());
         change(self);
         let online = self.is_online();
         if online != before {
             self.watched_by.values().for_each(|inbox| inbox.presence(name, online));
         }
+        self.state() != state
     }
 
     fn is_of_no_use(&self) -> bool {
@@ -47,30 +65,89 @@ impl Person {
 }
 
 impl Watchers {
+    /// Names whom to tell what the other nodes are to know.
+    pub(crate) fn tells(&self, tell: impl Fn(&Username) + Send + Sync + 'static) {
+        if self.tells.set(Box::new(tell)).is_err() {
+            tracing::error!("the watchers were told twice whom to tell");
+        }
+    }
+
+    fn tell(&self, name: &Username) {
+        if let Some(tell) = self.tells.get() {
+            tell(name);
+        }
+    }
+
+    /// Whether somebody can be seen here, and is watched from here.
+    pub(crate) fn state(&self, name: &Username) -> (bool, bool) {
+        self.people.get(name).map_or((false, false), |person| person.state())
+    }
+
+    /// Everybody who is here or watched from here.
+    pub(crate) fn names(&self) -> Vec<Username> {
+        self.people.iter().map(|person| person.key().clone()).collect()
+    }
+
+    /// Somebody can be seen at another node, or no more.
+    pub(crate) fn elsewhere(&self, name: &Username, node: NodeId, online: bool) {
+        self.change(name, |person| {
+            if online {
+                person.elsewhere.insert(node)
+            } else {
+                person.elsewhere.remove(&node)
+            };
+        });
+    }
+
+    /// Somebody can be seen at these other nodes, and at no more.
+    pub(crate) fn shown_at(&self, name: &Username, nodes: &[NodeId]) {
+        self.change(name, |person| person.elsewhere = nodes.iter().copied().collect());
+    }
+
+    /// Nobody can be seen at another node any more.
+    pub(crate) fn node_gone(&self, node: NodeId) {
+        for name in self.names() {
+            self.change(&name, |person| _ = person.elsewhere.remove(&node));
+        }
+    }
+
+    fn change(&self, name: &Username, change: impl FnOnce(&mut Person)) {
+        if let Some(mut person) = self.people.get_mut(name) {
+            person.change(name, change);
+        }
+    }
+
     /// A device of this name is here, until what is given is dropped. `shares` is what the account says; while another
     /// device is here already, what was known from that one stands.
     pub(crate) fn enter(self: &Arc<Self>, name: &Username, shares: bool) -> Here {
-        self.people.entry(name.clone()).or_default().change(name, |person| {
+        let seen = self.people.entry(name.clone()).or_default().change(name, |person| {
             if person.connections == 0 {
                 person.shares = shares;
             }
             person.connections += 1;
         });
+        if seen {
+            self.tell(name);
+        }
         Here { watchers: self.clone(), name: name.clone() }
     }
 
     /// The account of somebody who is here shares from now on, or does no more.
     pub(crate) fn share(&self, name: &Username, shares: bool) {
-        if let Some(mut person) = self.people.get_mut(name) {
-            person.change(name, |person| person.shares = shares);
+        let person = self.people.get_mut(name);
+        if person.is_some_and(|mut person| person.change(name, |person| person.shares = shares)) {
+            self.tell(name);
         }
     }
 
     fn forget_if_of_no_use(&self, name: &Username, change: impl FnOnce(&mut Person)) {
         if let Entry::Occupied(mut person) = self.people.entry(name.clone()) {
-            person.get_mut().change(name, change);
+            let tell = person.get_mut().change(name, change);
             if person.get().is_of_no_use() {
                 person.remove();
+            }
+            if tell {
+                self.tell(name);
             }
         }
     }
@@ -115,8 +192,12 @@ impl Watching {
     /// Watches a name; says whether it is online now. What changes from here on is left in the inbox.
     pub(crate) fn add(&mut self, name: &Username) -> bool {
         let mut person = self.watchers.people.entry(name.clone()).or_default();
+        let first = person.watched_by.is_empty();
         person.watched_by.insert(self.key(), self.inbox.clone());
         self.names.insert(name.clone());
+        if first {
+            self.watchers.tell(name);
+        }
         person.is_online()
     }
 

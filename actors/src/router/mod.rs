@@ -1,9 +1,23 @@
-//! The router: the way of a copy from its sender's session. On a node alone it leads to the device's session here, or
-//! into the store; the way to other nodes comes with the cluster. It is called rather than sent to: a mailbox hop per
-//! message costs a fifth of the throughput (docs/architecture.md).
+//! The router: the way of a copy from its sender's session to the device's session here, to another node, or into the store.
+//! It is called rather than sent to: a mailbox hop per message costs a fifth of the throughput (docs/architecture.md).
+//!
+//! * [`streams`] decides about copies on their way to other nodes, [`lease`] whether this node counts for them
+//! * [`link`] sends and asks, [`hearing`] answers, [`life`] keeps both going
+//! * [`people`] whose presence others must be told
+
+mod hearing;
+mod lease;
+mod life;
+mod link;
+mod people;
+mod streams;
+mod wire;
 
 use std::sync::Arc;
 
+pub(crate) use self::hearing::Waiting;
+pub(crate) use self::life::Life;
+pub(crate) use self::link::{Link, News};
 use crate::metrics::Stored;
 use crate::presence::Directory;
 use crate::session::{Offer, Parcel};
@@ -12,7 +26,7 @@ use crate::spool::{Append, SpoolQueue};
 /// Where a copy has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Routed {
-    /// To the device's session, which decides.
+    /// To the device's session, here or at another node, which decides.
     Offered,
     /// To the store.
     Stored,
@@ -23,11 +37,25 @@ pub(crate) enum Routed {
 pub(crate) struct Router {
     pub(crate) directory: Arc<Directory>,
     pub(crate) spool: Arc<SpoolQueue>,
+    /// To the other nodes, if there are any.
+    pub(crate) link: Option<Arc<Link>>,
 }
 
 impl Router {
-    /// Offers the copy to its device's session; stores it where there is none that takes it.
+    /// Sends the copy behind others that are on their way to another node; else offers it to its device's session, here or at
+    /// another node; stores it where there is none that takes it.
     pub(crate) fn route(&self, parcel: Parcel) -> Routed {
+        let Some(link) = &self.link else { return self.route_here(parcel) };
+        if link.follow(&parcel) {
+            return Routed::Offered;
+        }
+        if self.directory.is_connected(&parcel.mail.device) {
+            return self.route_here(parcel);
+        }
+        if link.start(&parcel) { Routed::Offered } else { self.store(parcel, Stored::Away) }
+    }
+
+    fn route_here(&self, parcel: Parcel) -> Routed {
         let offered = self.directory.find(&parcel.mail.device).map(|session| session.offer(parcel.clone()));
         match offered {
             Some(Offer::Taken) => Routed::Offered,

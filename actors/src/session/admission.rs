@@ -31,6 +31,10 @@ pub(crate) enum Need {
     Usage(DeviceId),
     /// Which recipients hold the message already.
     Held,
+    /// At which nodes these devices are.
+    Places(Vec<DeviceId>),
+    /// Whether the sender may send it, over all nodes.
+    Share,
 }
 
 /// What has been read for a message so far.
@@ -38,6 +42,10 @@ pub(crate) enum Need {
 pub(crate) struct Facts {
     /// The message has been counted against its sender's share.
     pub(crate) counted: bool,
+    /// The message has been counted over all nodes; the time in milliseconds until one would be taken, if it was not.
+    pub(crate) shared: Option<Result<(), u64>>,
+    /// The places of the recipients' devices have been asked for.
+    pub(crate) placed: bool,
     /// The addressee; `Some(None)` when nobody has the name.
     pub(crate) addressee: Option<Option<Arc<Account>>>,
     /// The sender.

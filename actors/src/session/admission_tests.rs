@@ -50,6 +50,7 @@ fn facts() -> Facts {
         sender: Some(account("alice", vec![a_device(0xa1, 3), a_device(0xa2, 4)])),
         usage: HashMap::from(empty),
         held: Some(HashSet::new()),
+        ..Facts::default()
     }
 }
 

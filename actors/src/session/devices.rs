@@ -200,7 +200,7 @@ async fn extend(
     };
     // However long it takes: a manifest that is committed after nobody waits for it would send nobody away.
     let extended = node.store.extend_manifest(change).await;
-    node.roster.forget(&account.username);
+    node.changed(&account.username);
     let extended = extended.map_err(|error| {
         // Perhaps it has been committed all the same. Whoever comes back is checked again.
         account.devices.iter().filter_map(|device| node.directory.find(&device.id)).for_each(|s| s.tell(Event::Leave));

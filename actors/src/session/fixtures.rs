@@ -34,5 +34,5 @@ pub(crate) fn mail(n: u64) -> Mail {
 
 /// The same with somebody who waits for its outcome: ticket `n`.
 pub(crate) fn parcel(n: u64) -> Parcel {
-    Parcel { mail: mail(n), reply: Reply { inbox: Inbox::new(), ticket: n, copy: 0 } }
+    Parcel { mail: mail(n), reply: Reply::Session { inbox: Inbox::new(), ticket: n, copy: 0 } }
 }

@@ -11,12 +11,13 @@ use std::sync::{Arc, OnceLock};
 use actix::Recipient;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sealwire_protocol::{MessageId, Username};
+use sealwire_protocol::{DeviceId, MessageId, Username};
 use sealwire_store::{Appended, Mail, MailKey};
 
 use super::messages::Wake;
 use super::recents::Recents;
 use crate::presence::Gone;
+use crate::router;
 
 /// How many parcels wait for a session before senders store instead. The session takes all of them in one turn.
 const PARCELS: usize = 1_024;
@@ -36,25 +37,47 @@ pub(crate) struct Parcel {
 
 /// Where the outcome of one copy goes.
 #[derive(Clone)]
-pub(crate) struct Reply {
-    /// The sender's session.
-    pub(crate) inbox: Arc<Inbox>,
-    /// The message, as the sender's session counts them.
-    pub(crate) ticket: u64,
-    /// Which of its copies.
-    pub(crate) copy: u8,
+pub(crate) enum Reply {
+    /// To the sender's session.
+    Session {
+        /// What it is told through.
+        inbox: Arc<Inbox>,
+        /// The message, as the session counts them.
+        ticket: u64,
+        /// Which of its copies.
+        copy: u8,
+    },
+    /// To another node.
+    Node(Arc<router::Waiting>),
+    /// To the stream of copies to another node that this one has left for the store.
+    Stream {
+        /// Whose stream.
+        link: Arc<router::Link>,
+        /// Which.
+        device: DeviceId,
+    },
 }
 
 impl Reply {
-    /// Tells the sender's session what became of the copy.
+    /// Tells what became of the copy.
     pub(crate) fn send(&self, verdict: Verdict) {
-        self.inbox.tell(Event::Outcome { ticket: self.ticket, copy: self.copy, verdict });
+        match self {
+            Self::Session { inbox, ticket, copy } => {
+                inbox.tell(Event::Outcome { ticket: *ticket, copy: *copy, verdict });
+            }
+            Self::Node(node) => node.send(verdict),
+            Self::Stream { link, device } => link.stored(*device),
+        }
     }
 }
 
 impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reply({}/{})", self.ticket, self.copy)
+        match self {
+            Self::Session { ticket, copy, .. } => write!(f, "Reply({ticket}/{copy})"),
+            Self::Node(_) => f.write_str("Reply(to a node)"),
+            Self::Stream { .. } => f.write_str("Reply(to a stream)"),
+        }
     }
 }
 
@@ -240,6 +263,11 @@ impl Inbox {
             waiting.taken.signals.push(signal);
             self.wake(waiting);
         }
+    }
+
+    /// Whether the session has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.waiting.lock().closed
     }
 
     /// Says that the store holds mail for this device.

@@ -181,7 +181,7 @@ impl NextWrap {
         let now = node.clock.now().wall;
         // However long it takes: the roster must not read what was before.
         let put = node.store.put_wrap(device, self.record, now).await;
-        node.roster.forget(username);
+        node.changed(username);
         match put.map_err(|error| store_unavailable(&error))? {
             WrapPut::Yes | WrapPut::Repeat => Ok(()),
             WrapPut::Old => Err(key_invalid("the device has a wrap key with the same or a higher `seq`")),

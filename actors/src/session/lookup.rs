@@ -55,7 +55,7 @@ pub(super) async fn read_links(
 async fn read_keys(node: &Node, name: &Username, since: u64) -> Result<Option<Keys>, StoreError> {
     let Some(account) = login::in_time(node, node.roster.find(name)).await? else { return Ok(None) };
     let (manifests, more) = read_links(node, name, since).await?;
-    let connected = |device: &DeviceId| node.directory.is_connected(device);
+    let connected = |device: &DeviceId| node.is_connected(device);
     let now = node.clock.now().wall;
     Ok(Some(Keys {
         id: None,

@@ -1,9 +1,11 @@
 //! What a session does with a message: admits it, gives it its ordering key, sends its copies on their way.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use sealwire_bus::SharedRate;
 use sealwire_protocol::frames::{ClientFrame, Delivery, ErrorFrame, Message, Request, Shared};
 use sealwire_protocol::{DeviceId, ErrorCode, Username};
 use sealwire_store::{Fingerprint, Mail, MailKey, StoreError, Usage};
@@ -53,6 +55,18 @@ impl Session {
                 return self.refuse(about(ErrorFrame::new(code, code.meaning())), ctx);
             }
         }
+        match (self.node.link.is_some() && self.node.settings.limits.messages_per_minute > 0, facts.shared) {
+            (true, None) => return self.find_out(Need::Share, text.clone(), message, facts, id, ctx),
+            (true, Some(Err(after))) => {
+                let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many messages in a minute"));
+                return self.rate_limited(error, after, ctx);
+            }
+            _ => {}
+        }
+        if let Some(need) = self.unknown_places(message, &facts) {
+            return self.find_out(need, text.clone(), message, facts, id, ctx);
+        }
+        let Some(session) = self.authenticated() else { return };
         if !session.sending.has_room() {
             let error = ErrorFrame::new(ErrorCode::ServerBusy, "too many messages of this connection are undecided");
             return self.refuse(about(ErrorFrame { retry_after_ms: Some(1_000), ..error }), ctx);
@@ -66,6 +80,14 @@ impl Session {
             Admission::Refuse(error) => self.refuse(about(*error), ctx),
             Admission::Need(need) => self.find_out(need, text.clone(), message, facts, id, ctx),
         }
+    }
+
+    /// The devices of which it is not known at which node they are, to be asked for once.
+    pub(super) fn unknown_places(&self, message: &Message<'_>, facts: &Facts) -> Option<Need> {
+        let link = self.node.link.as_ref().filter(|_| !facts.placed)?;
+        let elsewhere = |device: &DeviceId| !self.node.directory.is_connected(device) && link.is_unknown(device);
+        let devices: Vec<DeviceId> = message.recipients.iter().map(|recipient| recipient.d).filter(elsewhere).collect();
+        (!devices.is_empty()).then_some(Need::Places(devices))
     }
 
     /// Decides on an envelope by what is at hand.
@@ -90,8 +112,11 @@ impl Session {
             device: session.device,
             now,
             limits: &self.node.settings.limits,
-            takes: &|device| directory.find(device).is_some_and(|inbox| !inbox.is_draining()),
-            connected: &|device| directory.is_connected(device),
+            takes: &|device| match directory.find(device) {
+                Some(inbox) => !inbox.is_draining(),
+                None => self.node.link.as_ref().is_some_and(|link| link.takes(device)),
+            },
+            connected: &|device| self.node.is_connected(device),
         };
         decide(message, facts, &view)
     }
@@ -162,7 +187,7 @@ impl Session {
         let order = node.clock.next_order();
         for (index, (device, own, _, wrap, copy)) in plan.into_iter().enumerate() {
             let index = u8::try_from(index).expect("a message has at most 64 recipients");
-            let reply = Reply { inbox: inbox.clone(), ticket, copy: index };
+            let reply = Reply::Session { inbox: inbox.clone(), ticket, copy: index };
             if copy == Copy::Miss {
                 node.spool.miss(Miss { device, reply });
                 continue;
@@ -234,6 +259,18 @@ async fn usage(node: &Node, device: &DeviceId, from: &Username) -> Result<Usage,
     }
 }
 
+/// Counts a message over all nodes. While they cannot be asked, each counts for itself.
+async fn share(node: &Node, username: &Username) -> Result<(), u64> {
+    let limit = node.settings.limits.messages_per_minute;
+    let rate = SharedRate { limit, period: Duration::from_secs(60) };
+    match &node.link {
+        Some(link) if limit > 0 && link.is_up() => {
+            link.bus.count(&format!("messages:{username}"), rate).await.unwrap_or(Ok(()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `None` when the sender's own account is gone: its sessions are about to end.
 async fn find(
     node: &Node,
@@ -267,6 +304,16 @@ async fn find(
             held.extend(recipients.iter().filter(recent));
             facts.held = Some(held);
         }
+        Need::Places(devices) => {
+            facts.placed = true;
+            // Without an answer the store is the way.
+            if let Some(link) = &node.link
+                && let Err(error) = link.find(&devices).await
+            {
+                tracing::debug!(%error, "it is not known where devices are");
+            }
+        }
+        Need::Share => facts.shared = Some(share(node, username).await),
     }
     Ok(Some(facts))
 }

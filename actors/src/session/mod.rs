@@ -48,6 +48,7 @@ pub(crate) use self::recents::conflicts;
 pub(crate) use self::recovery::{Attempts, BACKUP_LIFE};
 use self::sending::Answer;
 pub(crate) use self::sending::Finished;
+pub(crate) use self::sharing::settle;
 pub(crate) use self::socket::{HttpRequest, HttpResponse, Payload, start};
 use self::socket::{Incoming, SessionContext, Socket};
 use self::state::{Authenticated, Conduct, Stage};
@@ -240,7 +241,9 @@ impl Session {
         let mut answers = Vec::new();
         let mut end = None;
         let Stage::Authenticated(session) = &mut self.stage else { return };
-        if taken.nudged {
+        let losses = self.node.link.as_ref().map_or(0, |link| link.losses());
+        // While this node did not count for the others, nobody has told of what was stored.
+        if taken.nudged || std::mem::replace(&mut session.losses, losses) != losses {
             session.receiving.nudge();
         }
         // What came with the news, or before it, must not be stored for a device that is none any more.

@@ -67,7 +67,7 @@ impl Side {
 
     fn verdicts(&mut self) -> Vec<(u64, Verdict)> {
         self.take(|effect| match effect {
-            Effect::Decided { reply, verdict } => Some((reply.ticket, *verdict)),
+            Effect::Decided { reply: Reply::Session { ticket, .. }, verdict } => Some((*ticket, *verdict)),
             _ => None,
         })
     }

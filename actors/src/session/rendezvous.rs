@@ -2,8 +2,10 @@
 //! learns nothing from it: slots are random to it, and what lies in them is sealed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use sealwire_bus::{BusError, SlotPut};
 use sealwire_protocol::ErrorCode;
 use sealwire_protocol::base64::Blob;
 use sealwire_protocol::frames::{ErrorFrame, Rendezvous, RendezvousAnswer, ServerFrame};
@@ -11,8 +13,9 @@ use sealwire_protocol::frames::{ErrorFrame, Rendezvous, RendezvousAnswer, Server
 use super::Session;
 use super::socket::SessionContext;
 use super::state::Stage;
-use crate::clock::millis;
+use crate::clock::{Now, millis};
 use crate::quota::Counted;
+use crate::router;
 
 /// The most that a side of a slot holds, in bytes.
 const SIDE: usize = 64 * 1024;
@@ -82,6 +85,18 @@ impl Slots {
     }
 }
 
+/// Why the two do not meet.
+enum Met {
+    Refused(Refused),
+    NoBus(BusError),
+}
+
+impl From<BusError> for Met {
+    fn from(error: BusError) -> Self {
+        Self::NoBus(error)
+    }
+}
+
 /// What a `rendezvous` asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Action {
@@ -103,14 +118,69 @@ fn action(frame: Rendezvous, logged_in: bool) -> Result<Action, &'static str> {
 impl Session {
     pub(super) fn rendezvous(&mut self, frame: Rendezvous, id: Option<String>, ctx: &mut SessionContext) {
         let logged_in = matches!(self.stage, Stage::Authenticated(_));
-        let done = action(frame, logged_in).map_err(|what| ErrorFrame::new(ErrorCode::BadRequest, what));
-        let done = done.and_then(|action| {
-            self.raise_limits();
-            self.meet(action)
-        });
-        match done {
+        let action = match action(frame, logged_in) {
+            Ok(action) => action,
+            Err(what) => return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::BadRequest, what) }, ctx),
+        };
+        self.raise_limits();
+        if let Some(link) = self.node.link.clone() {
+            return self.meet_anywhere(link, action, id, ctx);
+        }
+        let met = self.meet(action);
+        self.met(met, id, ctx);
+    }
+
+    fn met(&mut self, met: Result<Option<Vec<u8>>, ErrorFrame>, id: Option<String>, ctx: &mut SessionContext) {
+        match met {
             Ok(data) => self.send(&ServerFrame::Rendezvous(RendezvousAnswer { id, data: data.map(Blob) }), ctx),
             Err(error) => self.refuse(ErrorFrame { id, ..error }, ctx),
+        }
+    }
+
+    /// In a cluster the two may be at different nodes, so the slots are where all nodes see them.
+    fn meet_anywhere(&mut self, link: Arc<router::Link>, action: Action, id: Option<String>, ctx: &mut SessionContext) {
+        if let Action::Put(_, data) = &action {
+            let refused = if data.len() > SIDE {
+                Some(Refused::TooLarge)
+            } else {
+                (!self.may_put(self.now())).then_some(Refused::TooOften)
+            };
+            if let Some(refused) = refused {
+                return self.met(Err(explain(refused)), id, ctx);
+            }
+        }
+        let (life, most) = (self.node.settings.timing.rendezvous, self.node.settings.limits.rendezvous_entries);
+        let met = async move {
+            match action {
+                Action::Take((slot, side)) => Ok(link.bus.take_slot(&slot, side).await?.map(|data| data.to_vec())),
+                Action::Put((slot, side), data) => match link.bus.put_slot(&slot, side, data.into(), life, most).await?
+                {
+                    SlotPut::Yes => Ok(None),
+                    SlotPut::Filled => Err(Met::Refused(Refused::Filled)),
+                    SlotPut::TooMany => Err(Met::Refused(Refused::TooMany)),
+                },
+            }
+        };
+        self.look_up(met, ctx, move |session, met, ctx| {
+            let met = met.map_err(|why| match why {
+                Met::Refused(refused) => explain(refused),
+                Met::NoBus(error) => {
+                    tracing::warn!(%error, "devices cannot be linked now");
+                    let text = "the server cannot link devices now; try again";
+                    ErrorFrame { retry_after_ms: Some(1_000), ..ErrorFrame::new(ErrorCode::ServerBusy, text) }
+                }
+            });
+            session.met(met, id, ctx);
+        });
+    }
+
+    /// Whether this connection, or its account, may fill one more side. The room is everybody's: without a share of it one
+    /// address would keep all others from linking.
+    fn may_put(&mut self, now: Now) -> bool {
+        match &mut self.stage {
+            Stage::Greeting(greeting) => greeting.fills(),
+            Stage::Authenticated(session) => session.quota.lock().take(Counted::Side, now).is_ok(),
+            Stage::Closing => false,
         }
     }
 
@@ -125,17 +195,12 @@ impl Session {
 
     fn meet(&mut self, action: Action) -> Result<Option<Vec<u8>>, ErrorFrame> {
         let now = self.now();
-        let mut slots = self.node.slots.lock();
+        let slots = self.node.slots.clone();
+        let mut slots = slots.lock();
         match action {
             Action::Take(place) => Ok(slots.take(place, now.mono)),
             Action::Put(place, data) => {
-                // The room is everybody's: without a share of it one address would keep all others from linking.
-                let may = || match &mut self.stage {
-                    Stage::Greeting(greeting) => greeting.fills(),
-                    Stage::Authenticated(session) => session.quota.lock().take(Counted::Side, now).is_ok(),
-                    Stage::Closing => false,
-                };
-                slots.put(place, data, now.mono, may).map(|()| None).map_err(explain)
+                slots.put(place, data, now.mono, || self.may_put(now)).map(|()| None).map_err(explain)
             }
         }
     }

@@ -23,6 +23,7 @@ use super::state::{Authenticated, Life, Stage, Statuses};
 use super::{Event, Inbox, Session, WAITING_BYTES, WAITING_FRAMES, sharing};
 use crate::metrics::{Limit, LogIn};
 use crate::presence::{Departure, Seen, Watching};
+use crate::router;
 
 impl Session {
     /// A text message came.
@@ -308,7 +309,7 @@ impl Session {
             return;
         }
         // Presence first, backlog second: whoever stores from here on finds this session and nudges it.
-        let (departure, predecessor) = self.node.directory.enter(who.device, self.inbox.clone());
+        let (departure, predecessor) = self.node.directory.enter(who.device, who.username.clone(), self.inbox.clone());
         let shares = account.is_some_and(|account| account.shares_presence);
         let session = self.new_session(who, shares, departure.into(), predecessor.clone());
         self.stage = Stage::Authenticated(Box::new(session));
@@ -319,9 +320,9 @@ impl Session {
         self.note_seen(&who.username, who.device);
         self.look_again(who, account, ctx);
         self.session_frame(queued, id, ctx);
-        match predecessor {
-            None => self.receive(ctx, |receiving, _, effects| receiving.may_read(effects)),
-            Some(predecessor) => self.take_over(predecessor, ctx),
+        match (predecessor, self.node.link.clone()) {
+            (None, None) => self.receive(ctx, |receiving, _, effects| receiving.may_read(effects)),
+            (predecessor, link) => self.take_over(predecessor, link, ctx),
         }
         if self.node.draining.load(std::sync::atomic::Ordering::Acquire) {
             self.inbox.tell(Event::Leave);
@@ -370,8 +371,9 @@ impl Session {
         predecessor: Option<Arc<Inbox>>,
     ) -> Authenticated {
         let (limits, timing) = (&self.node.settings.limits, &self.node.settings.timing);
-        let window =
-            WindowLimits { messages: limits.window_messages, bytes: limits.window_bytes, patience: timing.hand_over };
+        // A node that waits for an outcome stores the copy itself after the same time, so this one does it a little earlier.
+        let patience = if self.node.link.is_some() { timing.hand_over * 3 / 4 } else { timing.hand_over };
+        let window = WindowLimits { messages: limits.window_messages, bytes: limits.window_bytes, patience };
         Authenticated {
             username: who.username.clone(),
             device: who.device,
@@ -389,18 +391,30 @@ impl Session {
             here: self.node.watchers.enter(&who.username, shares),
             watching: Watching::new(self.node.watchers.clone(), self.inbox.clone()),
             predecessor,
+            losses: self.node.link.as_ref().map_or(0, |link| link.losses()),
         }
     }
 
-    /// Asks the session that this one replaces to let go, and reads the mailbox once that one has stored what it held.
-    fn take_over(&self, predecessor: Arc<Inbox>, ctx: &mut SessionContext) {
-        predecessor.tell(Event::Replaced);
+    /// Enters the connection where the other nodes see it, asks the sessions that it replaces to let go, here and there, and
+    /// reads the mailbox once they have stored what they held.
+    fn take_over(&self, predecessor: Option<Arc<Inbox>>, link: Option<Arc<router::Link>>, ctx: &mut SessionContext) {
+        let Stage::Authenticated(session) = &self.stage else { return };
         let patience = self.node.settings.timing.take_over;
-        let left = async move { tokio::time::timeout(patience, predecessor.gone.wait()).await };
-        ctx.spawn(left.into_actor(self).map(|left, session, ctx| {
-            if left.is_err() {
+        let (device, connection) = (session.device, session.departure.connection());
+        let left_here = async move {
+            let Some(predecessor) = predecessor else { return };
+            predecessor.tell(Event::Replaced);
+            if tokio::time::timeout(patience, predecessor.gone.wait()).await.is_err() {
                 tracing::warn!("a session that was replaced has not let go in time");
             }
+        };
+        let left_there = async move {
+            if let Some(link) = link {
+                link.enter(device, connection, patience).await;
+            }
+        };
+        let left = futures_util::future::join(left_here, left_there);
+        ctx.spawn(left.into_actor(self).map(|_, session, ctx| {
             if let Some(authenticated) = session.authenticated() {
                 authenticated.predecessor = None;
             }

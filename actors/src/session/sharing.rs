@@ -61,7 +61,7 @@ async fn change(node: &Node, user: &User, name: &Username, share: bool) -> Resul
             ErrorFrame { retry_after_ms: Some(after), ..error }
         })?;
         let kept = login::in_time(node, node.store.set_presence_shared(name, share)).await;
-        node.roster.forget(name);
+        node.changed(name);
         kept.map_err(|error| login::store_unavailable(&error))?;
     }
     node.watchers.share(name, share);
@@ -69,7 +69,7 @@ async fn change(node: &Node, user: &User, name: &Username, share: bool) -> Resul
 }
 
 /// Shows a device that has come by what its account says now: it may have changed between the reading and the coming.
-pub(super) async fn settle(node: &Node, user: &User, name: &Username) -> Result<(), StoreError> {
+pub(crate) async fn settle(node: &Node, user: &User, name: &Username) -> Result<(), StoreError> {
     let _turn = user.sharing.lock().await;
     let account = login::in_time(node, node.roster.find(name)).await?;
     node.watchers.share(name, account.is_some_and(|account| account.shares_presence));

@@ -35,6 +35,9 @@ impl Session {
             let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many signals in a minute"));
             return self.rate_limited(error, after, Limit::Signals, ctx);
         }
+        if let Some(need) = self.unknown_places(message, &facts) {
+            return self.find_out(need, text.clone(), message, facts, id, ctx);
+        }
         match self.decide(message, &mut facts, now.wall, admission::admit_signal) {
             Admission::Accept { to, .. } => {
                 if let Err(error) = self.pass_on(message, &to) {
@@ -51,8 +54,11 @@ impl Session {
         let shared = Bytes::from(Shared::new(message, &session.username, &session.device, to).into_string());
         messaging::check_length(message, &shared, &self.node.settings.limits)?;
         for (recipient, wrap) in message.recipients.iter().zip(message.wraps()) {
-            if let Some(inbox) = self.node.directory.find(&recipient.d) {
-                inbox.signal(Signal { shared: shared.clone(), wrap: wrap.as_str().to_owned() });
+            let wrap = wrap.as_str().to_owned();
+            match (self.node.directory.find(&recipient.d), &self.node.link) {
+                (Some(inbox), _) => inbox.signal(Signal { shared: shared.clone(), wrap }),
+                (None, Some(link)) => link.signal(recipient.d, shared.clone(), wrap),
+                (None, None) => {}
             }
         }
         Ok(())

@@ -92,6 +92,10 @@ struct World {
     arrived: HashMap<DeviceId, Vec<u64>>,
 }
 
+fn bob() -> sealwire_protocol::Username {
+    "bob".parse().expect("a well-formed name")
+}
+
 fn ready<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("the memory store answers at once")
 }
@@ -105,9 +109,10 @@ impl World {
             queue: queue.clone(),
             store: store.clone(),
             directory: directory.clone(),
+            link: None,
             patience: Duration::from_secs(1),
         };
-        let router = Router { directory: directory.clone(), spool: queue.clone() };
+        let router = Router { directory: directory.clone(), spool: queue.clone(), link: None };
         let sender = |last| Sender {
             device: device(last),
             inbox: Inbox::new(),
@@ -162,7 +167,7 @@ impl World {
         };
         let ticket = sender.sending.accept(mail.key.message_id, mail.fingerprint, [(mail.device, false)], 0);
         sender.tickets.insert(ticket, n);
-        let parcel = Parcel { mail, reply: Reply { inbox: sender.inbox.clone(), ticket, copy: 0 } };
+        let parcel = Parcel { mail, reply: Reply::Session { inbox: sender.inbox.clone(), ticket, copy: 0 } };
         let storing = sender.sending.is_storing(&device(BOB));
         let routed = if storing { self.router.store(parcel, Stored::Behind) } else { self.router.route(parcel) };
         if routed == Routed::Stored {
@@ -318,7 +323,7 @@ impl World {
     fn connect(&self) -> Connection {
         // Small, so that senders often find it full.
         let inbox = Inbox::with_room(2);
-        let (departure, predecessor) = self.directory.enter(device(BOB), inbox.clone());
+        let (departure, predecessor) = self.directory.enter(device(BOB), bob(), inbox.clone());
         let limits = WindowLimits { messages: 6, bytes: 10_000, patience: Duration::from_secs(2) };
         let mut receiving = Receiving::new(limits, inbox.clone());
         if predecessor.is_none() {

@@ -53,6 +53,8 @@ pub(crate) struct Authenticated {
     #[expect(dead_code, reason = "it is held, and acts when it is dropped")]
     pub(crate) here: Here,
     pub(crate) watching: Watching,
+    /// How often the node had lost its lease when this was looked at last.
+    pub(crate) losses: u64,
     /// The session that this one replaced, until it has left.
     pub(crate) predecessor: Option<Arc<Inbox>>,
 }

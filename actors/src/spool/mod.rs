@@ -11,10 +11,12 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 pub(crate) use messages::Commit;
 pub(crate) use queue::{Append, Bounds, Miss, Remove, SpoolQueue, Work};
+use sealwire_protocol::DeviceId;
 use sealwire_store::{Appended, BatchOutcome, Store, StoreError};
 
 use crate::presence::Directory;
-use crate::session::{Event, Verdict, conflicts};
+use crate::router::{Link, News};
+use crate::session::{Verdict, conflicts};
 
 /// How long to leave a store alone that has failed, when only removals wait for it.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -24,6 +26,8 @@ pub(crate) struct Spool {
     pub(crate) queue: Arc<SpoolQueue>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) directory: Arc<Directory>,
+    /// To the other nodes, if there are any.
+    pub(crate) link: Option<Arc<Link>>,
     /// How long a commit may take; then its copies count as failed.
     pub(crate) patience: Duration,
 }
@@ -65,36 +69,62 @@ impl Spool {
         self.queue.counts.committed(&work, outcome);
         self.queue.decided(&work.appends);
         let outcomes = outcome.appended.iter().copied().chain(std::iter::repeat(Appended::Failed));
-        for (append, outcome) in work.appends.into_iter().zip(outcomes) {
-            self.appended(append, outcome);
+        let abroad: Vec<_> = work
+            .appends
+            .into_iter()
+            .zip(outcomes)
+            .filter_map(|(append, outcome)| self.appended(append, outcome))
+            .collect();
+        if let Some(link) = &self.link
+            && !abroad.is_empty()
+        {
+            link.settle(abroad);
         }
         Work::removed(&work.removals);
-        work.removals.iter().filter(|remove| remove.news).for_each(|remove| self.tell_sender(remove));
+        let news =
+            work.removals.iter().filter(|remove| remove.news).filter_map(|remove| self.tell_sender(remove)).collect();
+        if let Some(link) = &self.link {
+            link.tell_devices(news);
+        }
         work.missed.iter().for_each(|miss| miss.reply.send(Verdict::Missed));
     }
 
     /// Whoever stores looks presence up again after the commit and nudges the session found there: the device may have
-    /// connected, and read its mailbox, in between.
-    fn appended(&self, append: Append, outcome: Appended) {
+    /// connected, and read its mailbox, in between. Gives back what must be looked for at other nodes before it is told.
+    fn appended(&self, mut append: Append, outcome: Appended) -> Option<(Append, Appended, Verdict)> {
         let verdict = match outcome {
             Appended::Stored => Verdict::Stored,
             Appended::Repeat(known) if conflicts(known, append.mail.fingerprint) => Verdict::Conflict,
             Appended::Repeat(_) => Verdict::Stored,
             Appended::Failed => Verdict::Failed,
         };
-        if let Some(present) = self.directory.find(&append.mail.device)
-            && !append.by.as_ref().is_some_and(|by| Arc::ptr_eq(by, &present))
+        append.committed();
+        let present = self.directory.find(&append.mail.device);
+        if let Some(present) = &present
+            && !append.by.as_ref().is_some_and(|by| Arc::ptr_eq(by, present))
         {
             present.nudge();
         }
+        // One that has ended may have a successor elsewhere.
+        let is_here = present.is_some_and(|present| !present.is_closed());
+        if self.link.is_some() && !is_here && outcome != Appended::Failed {
+            return Some((append, outcome, verdict));
+        }
         append.decided(outcome, verdict);
+        None
     }
 
     /// Told only once the copy is out of the mailbox: after a crash the news may be missing, but does not come twice.
-    fn tell_sender(&self, remove: &Remove) {
+    /// Gives what is to be told at another node.
+    fn tell_sender(&self, remove: &Remove) -> Option<(DeviceId, News)> {
         let key = remove.removal.key;
-        if let Some(sender) = self.directory.find(&key.from_device) {
-            sender.tell(Event::DeliveredLater(key.message_id));
+        let news = News::Delivered(key.message_id);
+        match self.directory.find(&key.from_device) {
+            Some(sender) => {
+                sender.tell(news.event());
+                None
+            }
+            None => Some((key.from_device, news)),
         }
     }
 

@@ -41,17 +41,21 @@ pub(crate) struct Append {
     pub(crate) replies: Vec<Reply>,
     /// The session of the mailbox's device, when it is the one that appends.
     pub(crate) by: Option<Arc<Inbox>>,
-    /// The session that appends, which leaves the directory no earlier than this is decided.
-    #[expect(dead_code, reason = "it is held, and acts when it is dropped")]
+    /// The session that appends, which leaves the directory no earlier than this is committed.
     pub(crate) departure: Option<Arc<Departure>>,
     /// Why it goes to the store.
     pub(crate) cause: Stored,
 }
 
 impl Append {
+    /// The copy is committed: who has appended it may leave.
+    pub(super) fn committed(&mut self) {
+        self.departure = None;
+    }
+
     /// Tells everybody what became of the copy: first the device's session, then the senders, so that a sender who
     /// knows of the copy cannot get ahead of it.
-    pub(super) fn decided(self, outcome: Appended, verdict: Verdict) {
+    pub(crate) fn decided(self, outcome: Appended, verdict: Verdict) {
         if let Some(session) = &self.by {
             session.tell(Event::Appended { key: self.mail.key, order: self.mail.order, outcome });
         }
@@ -319,7 +323,10 @@ mod tests {
 
     fn append(n: u64) -> (Append, Arc<Inbox>) {
         let parcel = parcel(n);
-        let inbox = parcel.reply.inbox.clone();
+        let Reply::Session { inbox, .. } = &parcel.reply else {
+            unreachable!("a parcel of the fixtures has a session")
+        };
+        let inbox = inbox.clone();
         (
             Append { mail: parcel.mail, replies: vec![parcel.reply], by: None, departure: None, cause: Stored::Away },
             inbox,

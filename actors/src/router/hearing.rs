@@ -1,0 +1,245 @@
+//! What this node does with the frames of others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sealwire_bus::NodeId;
+use sealwire_bus::frames::{self, Frame};
+use sealwire_protocol::DeviceId;
+
+use super::link::{Link, News};
+use super::wire;
+use crate::metrics::Stored;
+use crate::node::Node;
+use crate::session::{Event, Inbox, Offer, Parcel, Reply, Signal, Verdict};
+use crate::spool::Append;
+
+/// How long a connection may take to let go before nobody waits for it any more.
+const LETTING_GO: Duration = Duration::from_secs(10);
+
+/// Whom this node does not take copies from, and which it is storing.
+#[derive(Default)]
+pub(crate) struct Hearing {
+    /// Nodes of which something is missing, until they say that they have given up what they sent before.
+    refusing: Mutex<HashMap<NodeId, u64>>,
+    /// Copies of a node for a device that this node has given to the store itself. Later ones go behind them, as a sender's
+    /// session has it for its own.
+    storing: Mutex<HashMap<(NodeId, DeviceId), usize>>,
+    last_token: Mutex<u64>,
+}
+
+impl Hearing {
+    /// Something of this node is missing: what comes behind it is refused until it has given that up.
+    pub(super) fn refuse(&self, from: NodeId) {
+        let mut last = self.last_token.lock();
+        *last += 1;
+        self.refusing.lock().insert(from, *last);
+    }
+
+    fn refuses(&self, from: NodeId) -> Option<u64> {
+        self.refusing.lock().get(&from).copied()
+    }
+
+    fn resume(&self, from: NodeId, token: u64) {
+        let mut refusing = self.refusing.lock();
+        if refusing.get(&from) == Some(&token) {
+            refusing.remove(&from);
+        }
+    }
+
+    /// A node is gone.
+    pub(super) fn forget(&self, node: NodeId) {
+        self.refusing.lock().remove(&node);
+    }
+
+    fn is_storing(&self, from: NodeId, device: DeviceId) -> bool {
+        self.storing.lock().contains_key(&(from, device))
+    }
+
+    fn store(&self, from: NodeId, device: DeviceId) {
+        *self.storing.lock().entry((from, device)).or_default() += 1;
+    }
+
+    fn stored(&self, from: NodeId, device: DeviceId) {
+        let mut storing = self.storing.lock();
+        if let Some(count) = storing.get_mut(&(from, device)) {
+            *count -= 1;
+            if *count == 0 {
+                storing.remove(&(from, device));
+            }
+        }
+    }
+}
+
+/// Another node waits for the outcome of a copy.
+pub(crate) struct Waiting {
+    link: Arc<Link>,
+    hearing: Arc<Hearing>,
+    from: NodeId,
+    id: u64,
+    /// The device, where this node has given the copy to the store itself.
+    stores: Option<DeviceId>,
+}
+
+impl Waiting {
+    /// Tells it.
+    pub(crate) fn send(&self, verdict: Verdict) {
+        if let Some(device) = self.stores {
+            self.hearing.stored(self.from, device);
+        }
+        self.link.send(self.from, &Frame::Outcome { id: self.id, verdict: wire::verdict(verdict) });
+    }
+}
+
+/// Hears other nodes.
+#[derive(Clone)]
+pub(super) struct Hearer {
+    pub(super) node: Arc<Node>,
+    pub(super) link: Arc<Link>,
+    pub(super) hearing: Arc<Hearing>,
+}
+
+impl Hearer {
+    /// Handles a frame.
+    pub(super) fn hear(&self, from: NodeId, bytes: &Bytes) {
+        let frame = match Frame::from_bytes(bytes) {
+            Ok(frame) => frame,
+            Err(error) => return tracing::warn!(%from, %error, "a frame of another node was passed over"),
+        };
+        match frame {
+            Frame::Parcel { id, connection, copy } => self.parcel(from, id, connection, *copy),
+            Frame::Outcome { id, verdict } => self.outcome(from, id, verdict),
+            Frame::Resume { token } => self.hearing.resume(from, token),
+            Frame::Nudge { id, device } => {
+                if let Some(session) = self.node.directory.find(&device) {
+                    session.nudge();
+                }
+                self.link.send(from, &Frame::Nudged { id });
+            }
+            Frame::Nudged { id } => _ = self.link.answered(id),
+            Frame::TakeOver { id, device, connection } => self.let_go(from, id, device, connection),
+            Frame::LetGo { id } => self.has_let_go(id),
+            Frame::Changed { username } => self.changed(username),
+            Frame::Delivered { device, message_id } => self.tell(&device, News::Delivered(message_id)),
+            Frame::Expired { device, message_id } => self.tell(&device, News::Expired(message_id)),
+            Frame::Signal { device, shared, wrap } => {
+                if let Some(session) = self.node.directory.find(&device) {
+                    session.signal(Signal { shared, wrap });
+                }
+            }
+            Frame::Presence { username, online } => self.node.watchers.elsewhere(&username, from, online),
+            Frame::Tick => {}
+        }
+    }
+
+    fn parcel(&self, from: NodeId, id: u64, connection: u64, copy: frames::Copy) {
+        let say = |verdict| _ = self.link.send(from, &Frame::Outcome { id, verdict });
+        if let Some(token) = self.hearing.refuses(from) {
+            return say(frames::Verdict::Refused { token });
+        }
+        let mail = wire::mail(copy);
+        let device = mail.device;
+        if self.hearing.is_storing(from, device) {
+            return self.store(from, id, mail);
+        }
+        let Some(session) = self.node.directory.find_connection(&device, connection) else {
+            return say(frames::Verdict::NotHere);
+        };
+        let reply = Reply::Node(Arc::new(self.waiting(from, id, None)));
+        match session.offer(Parcel { mail: mail.clone(), reply }) {
+            Offer::Taken => {}
+            Offer::Full => self.store(from, id, mail),
+            Offer::Closed => say(frames::Verdict::NotHere),
+        }
+    }
+
+    fn waiting(&self, from: NodeId, id: u64, stores: Option<DeviceId>) -> Waiting {
+        Waiting { link: self.link.clone(), hearing: self.hearing.clone(), from, id, stores }
+    }
+
+    fn store(&self, from: NodeId, id: u64, mail: sealwire_store::Mail) {
+        self.hearing.store(from, mail.device);
+        let reply = Reply::Node(Arc::new(self.waiting(from, id, Some(mail.device))));
+        let (replies, cause) = (vec![reply], Stored::Full);
+        self.link.spool.append(Append { mail, replies, by: None, departure: None, cause });
+    }
+
+    fn outcome(&self, from: NodeId, id: u64, verdict: frames::Verdict) {
+        if let frames::Verdict::Refused { token } = verdict {
+            // All that is on its way there, not this one alone: it may lack what came before.
+            self.link.give_up(|place| place.node == from);
+            self.link.send(from, &Frame::Resume { token });
+        }
+        self.link.outcome(id, wire::outcome(verdict));
+    }
+
+    fn let_go(&self, from: NodeId, id: u64, device: DeviceId, connection: u64) {
+        let session: Option<Arc<Inbox>> = self.node.directory.find_connection(&device, connection);
+        let Some(session) = session else {
+            self.link.send(from, &Frame::LetGo { id });
+            return;
+        };
+        session.tell(Event::Replaced);
+        let link = self.link.clone();
+        self.link.runtime.spawn(async move {
+            if tokio::time::timeout(LETTING_GO, session.gone.wait()).await.is_ok() {
+                link.send(from, &Frame::LetGo { id });
+            }
+        });
+    }
+
+    /// The answer may come after this node has stopped waiting and begun to read: then there is more to read.
+    fn has_let_go(&self, id: u64) {
+        if let Some(session) = self.link.answered(id).and_then(|device| self.node.directory.find(&device)) {
+            session.nudge();
+        }
+    }
+
+    fn tell(&self, device: &DeviceId, news: News) {
+        if let Some(session) = self.node.directory.find(device) {
+            session.tell(news.event());
+        }
+    }
+
+    fn changed(&self, username: sealwire_protocol::Username) {
+        self.node.roster.forget(&username);
+        let node = self.node.clone();
+        self.link.runtime.spawn(async move { node.look_again(&username).await });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::fixtures::device;
+
+    const NODE: NodeId = NodeId(3);
+
+    #[test]
+    fn a_node_is_refused_until_it_has_given_up_what_came_before() {
+        let hearing = Hearing::default();
+        assert_eq!(hearing.refuses(NODE), None);
+        hearing.refuse(NODE);
+        let first = hearing.refuses(NODE).expect("it is refused");
+        hearing.refuse(NODE);
+        hearing.resume(NODE, first);
+        let second = hearing.refuses(NODE).expect("more is missing than it has given up");
+        assert!(second > first && hearing.refuses(NodeId(4)).is_none());
+        hearing.resume(NODE, second);
+        assert_eq!(hearing.refuses(NODE), None);
+    }
+
+    #[test]
+    fn what_a_node_stores_for_another_is_counted_until_it_is_decided() {
+        let hearing = Hearing::default();
+        hearing.store(NODE, device(1));
+        hearing.store(NODE, device(1));
+        hearing.stored(NODE, device(1));
+        assert!(hearing.is_storing(NODE, device(1)) && !hearing.is_storing(NodeId(4), device(1)));
+        hearing.stored(NODE, device(1));
+        assert!(!hearing.is_storing(NODE, device(1)) && hearing.storing.lock().is_empty());
+    }
+}
