@@ -31,18 +31,76 @@ pub(crate) struct Clock {
     last_order: AtomicU64,
     /// How far the store's clock is ahead of the node's, in milliseconds.
     ahead: AtomicI64,
+    /// How far a test has moved the monotonic clock, in milliseconds.
+    #[cfg(test)]
+    moved: AtomicU64,
+    #[cfg(test)]
+    sleepers: tokio::sync::Notify,
 }
 
 impl Clock {
     /// A clock whose ordering keys rise above `highest_order`, so that new mail sorts behind what is stored even if
     /// the wall clock was set back meanwhile.
     pub(crate) fn new(highest_order: u64) -> Self {
-        Self { started: Instant::now(), last_order: AtomicU64::new(highest_order), ahead: AtomicI64::new(0) }
+        Self {
+            started: Instant::now(),
+            last_order: AtomicU64::new(highest_order),
+            ahead: AtomicI64::new(0),
+            #[cfg(test)]
+            moved: AtomicU64::new(0),
+            #[cfg(test)]
+            sleepers: tokio::sync::Notify::new(),
+        }
     }
 
     /// Reads the clocks.
     pub(crate) fn now(&self) -> Now {
-        Now { wall: millis(self.wall()), mono: millis(self.started.elapsed()) }
+        Now { wall: millis(self.wall()), mono: millis(self.started.elapsed()) + self.moved() }
+    }
+
+    #[cfg(not(test))]
+    fn moved(&self) -> u64 {
+        0
+    }
+
+    #[cfg(test)]
+    fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    /// Moves the monotonic clock on, and with it who sleeps by it.
+    #[cfg(test)]
+    pub(crate) fn advance(&self, millis: u64) {
+        self.moved.fetch_add(millis, Ordering::Relaxed);
+        self.sleepers.notify_waiters();
+    }
+
+    /// Sleeps by this clock.
+    #[cfg(test)]
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        let due = self.now().after(duration);
+        loop {
+            let moved = self.sleepers.notified();
+            if self.now().mono >= due {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// Sleeps by this clock.
+    #[cfg(not(test))]
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    /// What comes within a time, by this clock.
+    pub(crate) async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            come = future => Some(come),
+            () = self.sleep(limit) => None,
+        }
     }
 
     /// The time since 1970, by the store's clock as far as it is known.

@@ -8,12 +8,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sealwire_bus::NodeId;
 use sealwire_bus::frames::{self, Frame};
-use sealwire_protocol::DeviceId;
+use sealwire_protocol::{DeviceId, Username};
 
 use super::link::{Link, News};
 use super::wire;
 use crate::metrics::Stored;
-use crate::node::Node;
 use crate::session::{Event, Inbox, Offer, Parcel, Reply, Signal, Verdict};
 use crate::spool::Append;
 
@@ -22,7 +21,7 @@ const LETTING_GO: Duration = Duration::from_secs(10);
 
 /// Whom this node does not take copies from, and which it is storing.
 #[derive(Default)]
-pub(crate) struct Hearing {
+struct Hearing {
     /// Nodes of which something is missing, until they say that they have given up what they sent before.
     refusing: Mutex<HashMap<NodeId, u64>>,
     /// Copies of a node for a device that this node has given to the store itself. Later ones go behind them, as a sender's
@@ -33,7 +32,7 @@ pub(crate) struct Hearing {
 
 impl Hearing {
     /// Something of this node is missing: what comes behind it is refused until it has given that up.
-    pub(super) fn refuse(&self, from: NodeId) {
+    fn refuse(&self, from: NodeId) {
         let mut last = self.last_token.lock();
         *last += 1;
         self.refusing.lock().insert(from, *last);
@@ -51,7 +50,7 @@ impl Hearing {
     }
 
     /// A node is gone.
-    pub(super) fn forget(&self, node: NodeId) {
+    fn forget(&self, node: NodeId) {
         self.refusing.lock().remove(&node);
     }
 
@@ -94,27 +93,56 @@ impl Waiting {
     }
 }
 
+/// What is said of people: for the node as a whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// An account has changed.
+    Changed(Username),
+    /// Somebody can be seen at the node that says it, or no more.
+    Presence(Username, bool),
+}
+
 /// Hears other nodes.
 #[derive(Clone)]
-pub(super) struct Hearer {
-    pub(super) node: Arc<Node>,
-    pub(super) link: Arc<Link>,
-    pub(super) hearing: Arc<Hearing>,
+pub(crate) struct Hearer {
+    link: Arc<Link>,
+    hearing: Arc<Hearing>,
 }
 
 impl Hearer {
-    /// Handles a frame.
-    pub(super) fn hear(&self, from: NodeId, bytes: &Bytes) {
-        let frame = match Frame::from_bytes(bytes) {
-            Ok(frame) => frame,
-            Err(error) => return tracing::warn!(%from, %error, "a frame of another node was passed over"),
-        };
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self { link, hearing: Arc::default() }
+    }
+
+    /// Something that a node has sent is missing. It may have been a nudge, or a copy that what follows would overtake.
+    pub(crate) fn missing(&self, from: NodeId) {
+        self.hearing.refuse(from);
+        self.link.directory.all().iter().for_each(|session| session.nudge());
+    }
+
+    /// A node is gone.
+    pub(super) fn forget(&self, node: NodeId) {
+        self.hearing.forget(node);
+    }
+
+    /// Handles a frame; gives back what is said of people.
+    pub(crate) fn hear(&self, from: NodeId, bytes: &Bytes) -> Option<Said> {
+        match Frame::from_bytes(bytes) {
+            Ok(Frame::Changed { username }) => return Some(Said::Changed(username)),
+            Ok(Frame::Presence { username, online }) => return Some(Said::Presence(username, online)),
+            Ok(frame) => self.handle(from, frame),
+            Err(error) => tracing::warn!(%from, %error, "a frame of another node was passed over"),
+        }
+        None
+    }
+
+    fn handle(&self, from: NodeId, frame: Frame) {
         match frame {
             Frame::Parcel { id, connection, copy } => self.parcel(from, id, connection, *copy),
             Frame::Outcome { id, verdict } => self.outcome(from, id, verdict),
             Frame::Resume { token } => self.hearing.resume(from, token),
             Frame::Nudge { id, device } => {
-                if let Some(session) = self.node.directory.find(&device) {
+                if let Some(session) = self.link.directory.find(&device) {
                     session.nudge();
                 }
                 self.link.send(from, &Frame::Nudged { id });
@@ -122,16 +150,14 @@ impl Hearer {
             Frame::Nudged { id } => _ = self.link.answered(id),
             Frame::TakeOver { id, device, connection } => self.let_go(from, id, device, connection),
             Frame::LetGo { id } => self.has_let_go(id),
-            Frame::Changed { username } => self.changed(username),
             Frame::Delivered { device, message_id } => self.tell(&device, News::Delivered(message_id)),
             Frame::Expired { device, message_id } => self.tell(&device, News::Expired(message_id)),
             Frame::Signal { device, shared, wrap } => {
-                if let Some(session) = self.node.directory.find(&device) {
+                if let Some(session) = self.link.directory.find(&device) {
                     session.signal(Signal { shared, wrap });
                 }
             }
-            Frame::Presence { username, online } => self.node.watchers.elsewhere(&username, from, online),
-            Frame::Tick => {}
+            Frame::Tick | Frame::Changed { .. } | Frame::Presence { .. } => {}
         }
     }
 
@@ -145,7 +171,7 @@ impl Hearer {
         if self.hearing.is_storing(from, device) {
             return self.store(from, id, mail);
         }
-        let Some(session) = self.node.directory.find_connection(&device, connection) else {
+        let Some(session) = self.link.directory.find_connection(&device, connection) else {
             return say(frames::Verdict::NotHere);
         };
         let reply = Reply::Node(Arc::new(self.waiting(from, id, None)));
@@ -177,7 +203,7 @@ impl Hearer {
     }
 
     fn let_go(&self, from: NodeId, id: u64, device: DeviceId, connection: u64) {
-        let session: Option<Arc<Inbox>> = self.node.directory.find_connection(&device, connection);
+        let session: Option<Arc<Inbox>> = self.link.directory.find_connection(&device, connection);
         let Some(session) = session else {
             self.link.send(from, &Frame::LetGo { id });
             return;
@@ -193,21 +219,15 @@ impl Hearer {
 
     /// The answer may come after this node has stopped waiting and begun to read: then there is more to read.
     fn has_let_go(&self, id: u64) {
-        if let Some(session) = self.link.answered(id).and_then(|device| self.node.directory.find(&device)) {
+        if let Some(session) = self.link.answered(id).and_then(|device| self.link.directory.find(&device)) {
             session.nudge();
         }
     }
 
     fn tell(&self, device: &DeviceId, news: News) {
-        if let Some(session) = self.node.directory.find(device) {
+        if let Some(session) = self.link.directory.find(device) {
             session.tell(news.event());
         }
-    }
-
-    fn changed(&self, username: sealwire_protocol::Username) {
-        self.node.roster.forget(&username);
-        let node = self.node.clone();
-        self.link.runtime.spawn(async move { node.look_again(&username).await });
     }
 }
 

@@ -13,7 +13,7 @@ use sealwire_protocol::{DeviceId, Username};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::hearing::{Hearer, Hearing};
+use super::hearing::{Hearer, Said};
 use super::link::Link;
 use crate::in_time;
 use crate::node::Node;
@@ -48,7 +48,7 @@ pub(crate) struct Life {
 impl Life {
     /// Begins it. Returns when the node counts for the others, or a renewal was not answered: it is tried on and on.
     pub(crate) async fn start(node: Arc<Node>, link: Arc<Link>) {
-        let hearer = Hearer { node: node.clone(), link: link.clone(), hearing: Arc::<Hearing>::default() };
+        let hearer = Hearer::new(link.clone());
         let life = Arc::new(Self { node, link, hearer, renew: Notify::new(), hears: AtomicBool::new(true) });
         let runtime = life.link.runtime.clone();
         life.renew().await;
@@ -70,7 +70,10 @@ impl Life {
                     if gap {
                         self.missing(from);
                     }
-                    frames.iter().for_each(|frame| self.hearer.hear(from, frame));
+                    frames
+                        .iter()
+                        .filter_map(|frame| self.hearer.hear(from, frame))
+                        .for_each(|said| self.said(from, said));
                 }
                 Arrival::Connected => {
                     // What was sent meanwhile is lost: everything may have changed.
@@ -89,12 +92,22 @@ impl Life {
         }
     }
 
-    /// Something that a node has sent is missing. It may have been a nudge or a change of an account.
+    /// Something that a node has sent is missing. It may have been a change of an account.
     fn missing(&self, from: NodeId) {
         tracing::info!(%from, "frames of another node are missing");
-        self.hearer.hearing.refuse(from);
         self.node.roster.forget_all();
-        self.nudge_all();
+        self.hearer.missing(from);
+    }
+
+    fn said(&self, from: NodeId, said: Said) {
+        match said {
+            Said::Presence(username, online) => self.node.watchers.elsewhere(&username, from, online),
+            Said::Changed(username) => {
+                self.node.roster.forget(&username);
+                let node = self.node.clone();
+                self.link.runtime.spawn(async move { node.look_again(&username).await });
+            }
+        }
     }
 
     fn nudge_all(&self) {
@@ -154,7 +167,7 @@ impl Life {
     fn gone(&self, node: NodeId) {
         tracing::info!(%node, "another node is gone");
         self.link.give_up(|place| place.node == node);
-        self.hearer.hearing.forget(node);
+        self.hearer.forget(node);
         self.node.watchers.node_gone(node);
     }
 

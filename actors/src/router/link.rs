@@ -71,8 +71,8 @@ pub(crate) struct Link {
     pub(crate) people: People,
     pub(crate) runtime: Handle,
     clock: Arc<Clock>,
-    directory: Arc<Directory>,
-    spool: Arc<SpoolQueue>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) spool: Arc<SpoolQueue>,
     streams: Mutex<Streams>,
     /// There may be streams.
     streaming: AtomicBool,
@@ -363,7 +363,7 @@ impl Link {
         };
         let Some(place) = predecessor else { return };
         let left = self.runtime.spawn(self.clone().take_over(device, place));
-        if tokio::time::timeout(patience, left).await.is_err() {
+        if self.clock.within(patience, left).await.is_none() {
             tracing::warn!("a session of another node that was replaced has not let go in time");
         }
     }
@@ -372,10 +372,12 @@ impl Link {
     async fn take_over(self: Arc<Self>, device: DeviceId, place: Place) {
         let ask = |id| Frame::TakeOver { id, device, connection: place.connection };
         for _ in 0..TAKE_OVERS {
-            match self.ask(place.node, device, ask) {
-                Some(answer) if matches!(tokio::time::timeout(QUESTION, answer).await, Ok(Ok(()))) => return,
-                Some(_) => {}
-                None => tokio::time::sleep(QUESTION).await,
+            let Some(answer) = self.ask(place.node, device, ask) else {
+                self.clock.sleep(QUESTION).await;
+                continue;
+            };
+            if matches!(self.clock.within(QUESTION, answer).await, Some(Ok(()))) {
+                return;
             }
         }
     }
@@ -414,7 +416,7 @@ impl Link {
                 link.runtime.clone().spawn(async move { link.nudge(device, place).await })
             });
             let nudges: Vec<_> = nudges.collect();
-            let _ = tokio::time::timeout(NUDGED, join_all(nudges)).await;
+            let _ = link.clock.within(NUDGED, join_all(nudges)).await;
             found_ones.into_iter().for_each(|(append, outcome, verdict)| append.decided(outcome, verdict));
             link.settling.fetch_sub(1, Ordering::AcqRel);
         });
@@ -436,7 +438,7 @@ impl Link {
                 break;
             }
             if let Some(answer) = self.ask(place.node, device, |id| Frame::Nudge { id, device })
-                && matches!(tokio::time::timeout(QUESTION, answer).await, Ok(Ok(())))
+                && matches!(self.clock.within(QUESTION, answer).await, Some(Ok(())))
             {
                 break;
             }
@@ -444,7 +446,7 @@ impl Link {
             if !std::mem::replace(&mut repeats, true) && !self.repeating.lock().insert(device) {
                 return;
             }
-            tokio::time::sleep(QUESTION / 4).await;
+            self.clock.sleep(QUESTION / 4).await;
             match self.find(&[device]).await.ok().and_then(|places| places.first().copied().flatten()) {
                 Some(next) => place = next,
                 None => break,

@@ -15,6 +15,8 @@ mod wire;
 
 use std::sync::Arc;
 
+#[cfg(test)]
+pub(crate) use self::hearing::Hearer;
 pub(crate) use self::hearing::Waiting;
 pub(crate) use self::life::Life;
 pub(crate) use self::link::{Link, News};

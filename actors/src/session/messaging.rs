@@ -59,7 +59,7 @@ impl Session {
             (true, None) => return self.find_out(Need::Share, text.clone(), message, facts, id, ctx),
             (true, Some(Err(after))) => {
                 let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many messages in a minute"));
-                return self.rate_limited(error, after, ctx);
+                return self.rate_limited(error, after, Limit::Messages, ctx);
             }
             _ => {}
         }

@@ -28,6 +28,8 @@ mod state;
 pub(crate) mod fixtures;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod simulation_of_nodes;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;

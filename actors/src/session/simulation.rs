@@ -32,10 +32,10 @@ const MESSAGES: u64 = 40;
 const BOB: u8 = 0xb1;
 
 /// xorshift64*: small, seeded, good enough to schedule.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -92,7 +92,7 @@ struct World {
     arrived: HashMap<DeviceId, Vec<u64>>,
 }
 
-fn bob() -> sealwire_protocol::Username {
+pub(super) fn bob() -> sealwire_protocol::Username {
     "bob".parse().expect("a well-formed name")
 }
 
