@@ -15,7 +15,10 @@ use crate::StoreError;
 /// * [`execute`](Mailboxes::execute) returns only when everything that it reports would survive the loss of power.
 /// * A mailbox is ordered by [`Mail::order`], equal ones by message id. It is always read from the front.
 /// * A copy is known by ([device](Mail::device), [sending device](MailKey::from_device), [message](MailKey::message_id)).
-///   Appending it again while it is held changes nothing and says so.
+///   Appending it again while it is held says so, and changes nothing but this: it is held under the lowest order that it
+///   came with. A sender that has moved to another node sends again what the first one may still be storing. Were the later
+///   order kept, what the first one stores behind it would sort before it.
+/// * Whoever sees an append sees those before it in its batch, each under an order as low as it was given there.
 /// * Removal names messages, never a range, so mail that arrives late and sorts early is not removed unseen.
 /// * Nothing is ever dropped to make room: limits are the caller's, by [`usage`](Mailboxes::usage).
 /// * Mail goes in three ways only: by a removal that names it, by [`expire`](Mailboxes::expire), and with its device
@@ -214,7 +217,7 @@ pub struct BatchOutcome {
 pub enum Appended {
     /// It is held now.
     Stored,
-    /// The mailbox held this message already; nothing changed. The fingerprint is the held one's.
+    /// The mailbox held this message already, perhaps under a higher order. The fingerprint is the held one's.
     Repeat(Fingerprint),
     /// It is not known to be held.
     Failed,

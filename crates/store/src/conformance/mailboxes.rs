@@ -6,13 +6,25 @@ use super::fixtures::{all, append, device, execute, ids, key, mail, message, rem
 use crate::{Appended, Batch, Fingerprint, Held, Mail, MailKey, Removal, Store};
 
 /// In a later batch and in the same one.
-pub async fn a_repeat_changes_nothing_and_says_so<S: Store>(store: Arc<S>) {
+pub async fn a_repeat_is_no_second_copy_and_says_so<S: Store>(store: Arc<S>) {
     let held = mail(1, 1, 10);
     let repeat = Appended::Repeat(held.fingerprint);
     assert_eq!(append(&*store, vec![held.clone(), held.clone()]).await, [Appended::Stored, repeat]);
-    let again = Mail { order: 5, ..held.clone() };
+    let again = Mail { order: 50, ..held.clone() };
     assert_eq!(append(&*store, vec![again, mail(1, 2, 11)]).await, [repeat, Appended::Stored]);
     assert_eq!(all(&*store, 1).await, [held, mail(1, 2, 11)]);
+}
+
+/// What was stored behind the first is not to get ahead of it because the repeat came first.
+pub async fn a_copy_is_held_under_the_lowest_order_that_it_came_with<S: Store>(store: Arc<S>) {
+    append(&*store, vec![mail(1, 1, 20), mail(1, 2, 30), mail(1, 3, 5)]).await;
+    let earlier = [1, 2, 4].map(|n| mail(1, n, 10 + n));
+    let repeat = |n: u64| Appended::Repeat(mail(1, n, 0).fingerprint);
+    assert_eq!(append(&*store, earlier.to_vec()).await, [repeat(1), repeat(2), Appended::Stored]);
+    assert_eq!(ids(&*store, 1).await, [3, 1, 2, 4]);
+    assert_eq!(all(&*store, 1).await[1], mail(1, 1, 11), "nothing else of it has changed");
+    remove(&*store, 1, &[1]).await;
+    assert_eq!(ids(&*store, 1).await, [3, 2, 4]);
 }
 
 /// The caller tells a repeat from a conflict by it.

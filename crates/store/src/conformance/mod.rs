@@ -101,7 +101,8 @@ macro_rules! conformance_suite {
             more_is_said_only_of_what_was_not_passed_over
             mail_comes_back_as_it_was_appended
             a_mailbox_shows_only_its_own_mail
-            a_repeat_changes_nothing_and_says_so
+            a_repeat_is_no_second_copy_and_says_so
+            a_copy_is_held_under_the_lowest_order_that_it_came_with
             a_repeat_with_other_content_gets_the_held_fingerprint
             one_message_for_two_devices_is_no_repeat
             one_id_from_two_devices_names_two_messages

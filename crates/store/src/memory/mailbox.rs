@@ -37,13 +37,24 @@ impl Mailbox {
         if mail.order > Mail::MAX_ORDER {
             return Appended::Failed;
         }
-        if let Some(held) = self.get(&mail.key) {
-            return Appended::Repeat(held.fingerprint);
+        if let Some(position) = self.positions.get(&mail.key).copied() {
+            return self.repeat(position, mail.order);
         }
         let position = (mail.order, mail.key.message_id, mail.key.from_device);
         self.positions.insert(mail.key, position);
         self.mail.insert(position, Kept { arrival, mail });
         Appended::Stored
+    }
+
+    /// A copy is held under the lowest order that it came with.
+    fn repeat(&mut self, held: Position, order: u64) -> Appended {
+        let mut kept = self.mail.remove(&held).expect("a position names a copy");
+        kept.mail.order = kept.mail.order.min(order);
+        let fingerprint = kept.mail.fingerprint;
+        let position = (kept.mail.order, kept.mail.key.message_id, kept.mail.key.from_device);
+        self.positions.insert(kept.mail.key, position);
+        self.mail.insert(position, kept);
+        Appended::Repeat(fingerprint)
     }
 
     pub(super) fn remove(&mut self, key: &MailKey) {

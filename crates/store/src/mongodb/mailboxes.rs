@@ -1,6 +1,6 @@
 //! Mail as documents.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mongodb::bson::{Binary, Document, RawDocument, RawDocumentBuf, doc, rawdoc};
 use mongodb::error::{Error, ErrorKind, Result};
@@ -29,47 +29,72 @@ pub(super) async fn execute(on: &Collections, batch: &Batch) -> Result<Vec<Appen
     Ok(appended)
 }
 
-/// One unordered insert: a copy that is refused is refused alone.
+/// One insert, in order: whoever sees a copy sees those before it in the batch. It ends at a copy that is refused; the server
+/// is then asked for all of the rest that it holds, so that a batch of repeats costs a few rounds and not one for each.
 async fn append(on: &Collections, mail: &[Mail]) -> Result<Vec<Appended>> {
     let mut outcomes = vec![Appended::Failed; mail.len()];
-    let fitting: Vec<usize> = (0..mail.len()).filter(|n| mail[*n].order <= Mail::MAX_ORDER).collect();
-    if fitting.is_empty() {
-        return Ok(outcomes);
-    }
-    let documents: Vec<_> = fitting.iter().map(|n| document(&mail[*n])).collect();
-    let refused = match on.mail.insert_many(documents).ordered(false).await {
-        Ok(_) => Vec::new(),
-        Err(error) => refused(error)?,
-    };
-    fitting.iter().for_each(|n| outcomes[*n] = Appended::Stored);
-    for (index, duplicate) in refused {
-        // The server names documents by their place; one that it does not name is stored.
-        let n = *fitting.get(index).ok_or_else(|| Error::custom(Malformed("writeErrors.index")))?;
-        outcomes[n] = if duplicate { repeat(on, &mail[n]).await? } else { Appended::Failed };
+    let mut rest: Vec<usize> = (0..mail.len()).filter(|n| mail[*n].order <= Mail::MAX_ORDER).collect();
+    while !rest.is_empty() {
+        let documents: Vec<_> = rest.iter().map(|n| document(&mail[*n])).collect();
+        let refused = match on.mail.insert_many(documents).ordered(true).await {
+            Ok(_) => None,
+            Err(error) => Some(refused(error)?),
+        };
+        let stored = refused.map_or(rest.len(), |(index, _)| index);
+        rest.drain(..stored.min(rest.len())).for_each(|n| outcomes[n] = Appended::Stored);
+        if let Some((_, duplicate)) = refused
+            && let Some(first) = rest.first().copied()
+        {
+            if duplicate {
+                repeats(on, mail, &mut rest, &mut outcomes).await?;
+            }
+            // Not a repeat, or one of a copy that is gone meanwhile: it is not known to be held.
+            rest.retain(|n| *n != first);
+        }
     }
     Ok(outcomes)
 }
 
-/// Which documents the server has refused, and whether because it holds them. An error of the write concern is one of all.
-fn refused(error: Error) -> Result<Vec<(usize, bool)>> {
-    match &*error.kind {
+/// The first document that the server has refused, and whether because it holds it. An error of the write concern is one of
+/// all.
+fn refused(error: Error) -> Result<(usize, bool)> {
+    let first = match &*error.kind {
         ErrorKind::InsertMany(many) if many.write_concern_error.is_none() => {
-            let errors = many.write_errors.as_deref().unwrap_or_default();
-            for odd in errors.iter().filter(|error| !is_duplicate_code(error.code)) {
-                tracing::warn!(code = odd.code, "one append of a batch failed");
-            }
-            Ok(errors.iter().map(|error| (error.index, is_duplicate_code(error.code))).collect())
+            many.write_errors.as_deref().unwrap_or_default().first()
         }
-        _ => Err(error),
+        _ => None,
+    };
+    let Some((index, code)) = first.map(|first| (first.index, first.code)) else { return Err(error) };
+    if !is_duplicate_code(code) {
+        tracing::warn!(code, "one append of a batch failed");
     }
+    Ok((index, is_duplicate_code(code)))
 }
 
-/// The insert was acknowledged by a majority, refusals included, so that what it met is held by one too; the read of the
-/// majority's data shows it. One that is gone meanwhile is not known to be held.
-async fn repeat(on: &Collections, mail: &Mail) -> Result<Appended> {
-    let find = on.mail.find_one(doc! { "_id": copy(&mail.key, &mail.device) });
-    let held = find.projection(doc! { "header": 1, "content": 1 }).await?;
-    held.map_or(Ok(Appended::Failed), |held| Fields(&held).fingerprint().map(Appended::Repeat))
+/// Takes those out that are held, each under the lowest order that it came with. The insert was acknowledged by a majority,
+/// its refusal included, so that what it met is held by one too; the read of the majority's data shows it.
+async fn repeats(on: &Collections, mail: &[Mail], rest: &mut Vec<usize>, outcomes: &mut [Appended]) -> Result<()> {
+    let names: Vec<_> = rest.iter().map(|n| copy(&mail[*n].key, &mail[*n].device)).collect();
+    let find = on.mail.find(doc! { "_id": { "$in": names } });
+    let mut cursor = find.projection(doc! { "header": 1, "content": 1, "ord": 1 }).await?;
+    let mut held = HashMap::new();
+    while cursor.advance().await? {
+        let fields = Fields(cursor.current());
+        let (key, device) = fields.copy("_id")?;
+        held.insert((device, key), (fields.fingerprint()?, fields.number("ord")?));
+    }
+    for n in std::mem::take(rest) {
+        let Some((fingerprint, order)) = held.get(&(mail[n].device, mail[n].key)) else {
+            rest.push(n);
+            continue;
+        };
+        outcomes[n] = Appended::Repeat(*fingerprint);
+        if mail[n].order < *order {
+            let lower = doc! { "$min": { "ord": ordered(mail[n].order) } };
+            on.mail.update_one(doc! { "_id": copy(&mail[n].key, &mail[n].device) }, lower).await?;
+        }
+    }
+    Ok(())
 }
 
 fn document(mail: &Mail) -> RawDocumentBuf {

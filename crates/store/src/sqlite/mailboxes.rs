@@ -38,7 +38,10 @@ pub(super) fn execute(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite:
 fn append(transaction: &Transaction<'_>, mail: &Mail) -> rusqlite::Result<Appended> {
     match insert(transaction, mail) {
         Ok(1) => Ok(Appended::Stored),
-        Ok(_) => held(transaction, mail).map(Appended::Repeat),
+        Ok(_) => {
+            move_forward(transaction, mail)?;
+            held(transaction, mail).map(Appended::Repeat)
+        }
         // SQLite has undone this statement only, so the other rows stand.
         Err(error) if error::is_of_one_row(&error) => {
             tracing::warn!(error = error::describe(&error), "one append of a batch failed");
@@ -72,6 +75,17 @@ fn insert(transaction: &Transaction<'_>, mail: &Mail) -> rusqlite::Result<usize>
             &mail.wrap[..],
             &mail.shared[..],
         ))
+}
+
+/// A copy is held under the lowest order that it came with.
+fn move_forward(transaction: &Transaction<'_>, mail: &Mail) -> rusqlite::Result<()> {
+    let (key, order) = (mail.key, row::ordered(mail.order));
+    transaction
+        .prepare_cached(
+            "UPDATE mail SET ord = ?4 WHERE from_device = ?1 AND message = ?2 AND device = ?3 AND ord > ?4",
+        )?
+        .execute((key.from_device.as_bytes(), key.message_id.as_bytes(), mail.device.as_bytes(), order))
+        .map(drop)
 }
 
 fn held(transaction: &Transaction<'_>, mail: &Mail) -> rusqlite::Result<Fingerprint> {
