@@ -11,12 +11,13 @@ use std::{
 
 use actix_web::dev::ServerHandle;
 use sealwire_actors::{Broker, Settings, StartError};
-use sealwire_store::{MemoryStore, SqliteStore, Store, StoreError};
+use sealwire_bus::{Bus, BusError, RedisBus, RedisOptions};
+use sealwire_store::{MemoryStore, MongoStore, SqliteStore, Store, StoreError};
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
-    config::{Config, store::StoreKind},
+    config::{Config, bus::BusSection, store::StoreKind},
     http::{self, Edge},
     next_steps, open_files,
     telemetry::{MeasuredStore, StoreCounts, Telemetry},
@@ -50,6 +51,12 @@ pub(crate) enum RunError {
         /// The store's reason.
         source: StoreError,
     },
+    /// The store that several nodes share cannot be used.
+    #[error("cannot use the store that store.url names: {0}")]
+    SharedStore(#[source] StoreError),
+    /// The bus cannot be used.
+    #[error("cannot use the bus: {0}")]
+    Bus(#[from] BusError),
     /// The broker cannot start on what the store holds.
     #[error("cannot start: {0}")]
     Start(#[from] StartError),
@@ -92,7 +99,7 @@ pub(crate) async fn run(mut config: Config) -> Result<(), RunError> {
     }
     let handle = server.handle();
     let mut served = actix_web::rt::spawn(server);
-    tracing::info!(%address, store = ?config.store.kind, "listening");
+    tracing::info!(%address, store = config.store.describe(), "listening");
     next_steps::print(&config, address);
 
     tokio::select! {
@@ -105,14 +112,32 @@ pub(crate) async fn run(mut config: Config) -> Result<(), RunError> {
 }
 
 async fn start_broker(config: &Config, counts: &Arc<StoreCounts>) -> Result<Broker, RunError> {
-    let failed = |source| RunError::Store { directory: config.store.data_dir.clone(), source };
-    let store: Arc<dyn Store> = match config.store.kind {
-        StoreKind::Memory => Arc::new(MemoryStore::new()),
-        StoreKind::Sqlite => Arc::new(SqliteStore::open(&config.store.data_dir).map_err(failed)?),
-    };
     let settings = Settings { limits: config.limits.clone(), timing: config.timing.clone() };
-    let store = Arc::new(MeasuredStore::new(store, counts.clone()));
-    Ok(Broker::start(settings, store, None).await?)
+    let store = Arc::new(MeasuredStore::new(open_store(config).await?, counts.clone()));
+    Ok(Broker::start(settings, store, open_bus(&config.bus).await?).await?)
+}
+
+/// The store that the configuration names.
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, RunError> {
+    let failed = |source| RunError::Store { directory: config.store.data_dir.clone(), source };
+    Ok(match (config.store.url.reveal(), config.store.kind) {
+        (Some(url), _) => Arc::new(MongoStore::open(url, config.timing.store).await.map_err(RunError::SharedStore)?),
+        (None, StoreKind::Memory) => Arc::new(MemoryStore::new()),
+        (None, StoreKind::Sqlite) => Arc::new(SqliteStore::open(&config.store.data_dir).map_err(failed)?),
+    })
+}
+
+/// The bus that the configuration names; a node alone has none.
+async fn open_bus(section: &BusSection) -> Result<Option<Arc<dyn Bus>>, RunError> {
+    let Some(url) = section.url.reveal() else { return Ok(None) };
+    let read = |file: &PathBuf| {
+        let failed = |error| BusError::Open(format!("bus.ca_file {} cannot be read: {error}", file.display()));
+        std::fs::read(file).map_err(failed)
+    };
+    let certificates = section.ca_file.as_ref().map(read).transpose()?;
+    let bus = RedisBus::open(url, RedisOptions { certificates, ..RedisOptions::default() }).await?;
+    tracing::info!(node = %bus.node(), "one node of a cluster");
+    Ok(Some(Arc::new(bus)))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {

@@ -68,6 +68,7 @@ pub(crate) fn load(overrides: &Overrides, surroundings: &Surroundings) -> Result
     loader.variables(variables);
     loader.flag("server.listen", "--listen", overrides.listen.as_deref());
     loader.flag("store.data_dir", "--data-dir", overrides.data_dir.as_deref());
+    loader.secrets(&surroundings.directory);
     loader.finish()
 }
 
@@ -160,6 +161,19 @@ impl Loader {
     fn flag(&mut self, path: &str, flag: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.set(key(path), path, &Value::Text(value), Place::Flag(flag));
+        }
+    }
+
+    /// Reads the URLs that stand in files of their own.
+    fn secrets(&mut self, directory: &Path) {
+        let Config { store, bus, .. } = &mut self.config;
+        let files =
+            [("store.url_file", &mut store.url, &store.url_file), ("bus.url_file", &mut bus.url, &bus.url_file)];
+        for (key, url, file) in files {
+            if let Some(Err(text)) = file.as_ref().map(|file| url.read_file(directory, file)) {
+                let place = self.places.get(key).cloned().unwrap_or(Place::Default);
+                self.problems.push(Problem::of(key, place, text));
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! Every key stands in one table ([`keys`]): reading, the printout of `check-config`, the reference page and the
 //! example file walk it, so none of them can forget a key.
 
+pub(crate) mod bus;
 pub(crate) mod key;
 pub(crate) mod limits;
 mod load;
@@ -10,6 +11,7 @@ pub(crate) mod log;
 pub(crate) mod metrics;
 mod problem;
 pub(crate) mod reference;
+pub(crate) mod secret;
 pub(crate) mod server;
 pub(crate) mod setting;
 mod sources;
@@ -19,7 +21,10 @@ pub(crate) mod timing;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use self::{key::Key, limits::EdgeLimits, log::Log, metrics::MetricsSection, server::Server, store::StoreSection};
+use self::{
+    bus::BusSection, key::Key, limits::EdgeLimits, log::Log, metrics::MetricsSection, server::Server,
+    store::StoreSection,
+};
 pub(crate) use self::{
     load::{Loaded, Overrides, load},
     problem::{Place, Problems},
@@ -33,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) server: Server,
     /// `[store]`
     pub(crate) store: StoreSection,
+    /// `[bus]`
+    pub(crate) bus: BusSection,
     /// `[limits]`, the broker's part.
     pub(crate) limits: sealwire_actors::Limits,
     /// `[limits]`, the edge's part.
@@ -65,6 +72,8 @@ impl Config {
         let mut faults = Vec::new();
         self.server.validate(&mut faults);
         self.metrics.validate(self.server.listen, &mut faults);
+        self.store.validate(&mut faults);
+        self.bus.validate(&self.store, &mut faults);
         limits::validate(&self.limits, &mut faults);
         self.edge.validate(&mut faults);
         timing::validate(&self.timing, &mut faults);
@@ -73,9 +82,10 @@ impl Config {
 }
 
 /// The sections in the order of the pages, each with its title.
-const SECTIONS: [(&str, &str); 6] = [
+const SECTIONS: [(&str, &str); 7] = [
     ("server", "Where the server listens, under which names, and behind what."),
     ("store", "Where accounts and undelivered mail are kept."),
+    ("bus", "What links the nodes of a cluster; a node alone has none."),
     ("limits", "What a peer may make the node hold or compute."),
     ("timing", "Times of the protocol and of the delivery rules."),
     ("metrics", "What operators and their machines see of the node."),
@@ -84,7 +94,7 @@ const SECTIONS: [(&str, &str); 6] = [
 
 /// Every key, section by section.
 pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
-    [server::KEYS, store::KEYS, limits::BROKER_KEYS, limits::KEYS, timing::KEYS, metrics::KEYS, log::KEYS]
+    [server::KEYS, store::KEYS, bus::KEYS, limits::BROKER_KEYS, limits::KEYS, timing::KEYS, metrics::KEYS, log::KEYS]
         .into_iter()
         .flatten()
 }

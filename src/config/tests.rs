@@ -102,7 +102,7 @@ fn every_fault_is_reported_at_once_with_its_line_and_what_is_expected() {
             "sealwire.toml:1: listen: a key outside of any section; it belongs below [server]",
             "sealwire.toml:4: server.listen: expected an IP address and a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"",
             "sealwire.toml:5: server.behind_proxi: unknown key; did you mean `behind_proxy`?",
-            "sealwire.toml:7: limit: unknown; the sections are [server], [store], [limits], [timing], [metrics], [log]; did you mean \
+            "sealwire.toml:7: limit: unknown; the sections are [server], [store], [bus], [limits], [timing], [metrics], [log]; did you mean \
          `limits`?",
             "sealwire.toml:11: limits.messages_per_minute: expected a whole number from 0 to 4294967295",
             "sealwire.toml:12: limits.workers: unknown key; it belongs below [server]",
@@ -194,6 +194,41 @@ fn values_that_do_not_go_together_are_refused() {
             "timing.silence"
         ]
     );
+}
+
+#[test]
+fn a_cluster_needs_a_store_that_the_nodes_share() {
+    let store = "[store]\nurl = \"mongodb://app:hunter2@host\"\n";
+    let bus = "[bus]\nurl = \"redis://app:hunter2@host\"\n";
+    assert!(Case::file(store).load().is_ok(), "a node alone may have it too");
+    let both = format!("{store}{bus}");
+    let config = Case::file(&both).config();
+    assert_eq!(config.bus.url.reveal(), Some("redis://app:hunter2@host"));
+    let problems = Case::file(bus).problems();
+    assert!(problems[0].starts_with("sealwire.toml:2: bus.url: expected together with store.url"), "{problems:?}");
+    let swapped = both.replace("mongodb", "tmp").replace("redis", "mongodb").replace("tmp", "redis");
+    let problems = Case::file(&swapped).problems();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems.iter().all(|problem| !problem.contains("hunter2")));
+    let problems = Case::file(&format!("{both}ca_file = \"ca.pem\"\n")).problems();
+    assert_eq!(problems, ["sealwire.toml:5: bus.ca_file: expected only with a bus.url that begins with rediss://"]);
+}
+
+#[test]
+fn a_url_with_a_password_may_stand_in_a_file_of_its_own_and_is_never_printed() {
+    let case = Case::file("[store]\nurl_file = \"s\"\n")
+        .with("s", "mongodb://app:hunter2@host\n")
+        .with("b", "redis://app:hunter2@host\n")
+        .variable("SEALWIRE_BUS_URL_FILE", "b");
+    let loaded = case.load().expect("good");
+    assert_eq!(loaded.config.store.url.reveal(), Some("mongodb://app:hunter2@host"));
+    assert_eq!(loaded.config.bus.url.reveal(), Some("redis://app:hunter2@host"));
+    let printed = reference::in_force(&loaded) + &format!("{loaded:?}");
+    assert!(printed.contains("url = \"(hidden)\"") && !printed.contains("hunter2"), "{printed}");
+    let problems = case.variable("SEALWIRE_STORE_URL", "mongodb://app:hunter2@other").problems();
+    assert!(problems.len() == 1 && problems[0].starts_with("sealwire.toml:2: store.url_file: "), "{problems:?}");
+    let problems = Case::file("[store]\nurl_file = \"missing\"\n").problems();
+    assert!(problems[0].contains("cannot be read"), "{problems:?}");
 }
 
 #[test]
