@@ -71,6 +71,7 @@ macro_rules! conformance_suite {
             presence_is_shared_only_when_asked
             replaced_keys_come_newest_first_with_their_time
             a_new_device_gets_its_first_key
+            what_is_noted_of_a_device_is_noted_of_no_other
             a_key_must_rise_above_the_last
             a_key_of_an_unknown_device_is_not_kept
             replaced_keys_are_known_for_as_long_as_they_may_be_used

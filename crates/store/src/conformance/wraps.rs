@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealwire_protocol::Kid;
 
-use super::fixtures::{account, change, create, device, extend, name, new_account};
+use super::fixtures::{account, change, create, device, extend, name, new_account, removing};
 use crate::accounts::REPLACED_WRAP_LIFE;
 use crate::{Created, Device, NewAccount, Store, WrapPut, WrapRecord};
 
@@ -85,4 +85,16 @@ pub async fn replaced_keys_are_known_for_as_long_as_they_may_be_used<S: Store>(s
     put(&*store, 1, wrap(5, 5), 1_001 + REPLACED_WRAP_LIFE).await;
     let known: Vec<_> = first(&*store).await.replaced.iter().map(|(kid, _)| kid.0[0]).take(3).collect();
     assert_eq!(known, [4, 3, 2]);
+}
+
+/// Whatever else the account has listed before.
+pub async fn what_is_noted_of_a_device_is_noted_of_no_other<S: Store>(store: Arc<S>) {
+    create(&*store, "alice", &[1, 2, 3]).await;
+    assert_eq!(extend(&*store, change("alice", 2, &[2, 3])).await, removing(&[1]));
+    store.device_seen(&device(3), 5_000).await.expect("the store notes it");
+    assert_eq!(put(&*store, 3, wrap(1, 7), 4_000).await, WrapPut::Yes);
+    let account = account(&*store, "alice").await;
+    let noted: Vec<_> =
+        account.devices.iter().map(|device| (device.id, device.last_seen, device.wrap.clone())).collect();
+    assert_eq!(noted, [(device(2), 0, None), (device(3), 5_000, Some(wrap(1, 7)))]);
 }

@@ -196,9 +196,9 @@ pub(super) async fn share_presence(on: &Collections, username: &Username, shared
 
 /// Moves the time of a device forward. The index of all ids ever given finds the account.
 pub(super) async fn seen(on: &Collections, id: &DeviceId, at: u64) -> Result<()> {
-    let earlier = doc! { "$elemMatch": { "id": device(id), "last_seen": { "$lt": ordered(at) } } };
-    let update = doc! { "$set": { "devices.$.last_seen": ordered(at) } };
-    on.accounts.update_one(doc! { "ids": device(id), "devices": earlier }, update).await.map(drop)
+    let update = doc! { "$max": { "devices.$[held].last_seen": ordered(at) } };
+    let held = doc! { "held.id": device(id) };
+    on.accounts.update_one(doc! { "ids": device(id) }, update).array_filters([held]).await.map(drop)
 }
 
 /// Gives a device a wrap key: compare and set on the one that it has, until nobody came between.
@@ -230,9 +230,11 @@ async fn replace_wrap(on: &Collections, held: &Device, wrap: &WrapRecord, at: u6
         None => doc! { "id": device(&held.id), "wrap": { "$exists": false } },
     };
     let filter = doc! { "ids": device(&held.id), "devices": { "$elemMatch": unchanged } };
+    // Not the positional `$`: the filter names two arrays, and it may mean the place in the other one.
     let update = doc! {
-        "$set": { "devices.$.wrap": wrap_document(wrap), "devices.$.replaced": replaced_array(&replaced) },
-        "$max": { "devices.$.last_seen": ordered(at) },
+        "$set": { "devices.$[held].wrap": wrap_document(wrap), "devices.$[held].replaced": replaced_array(&replaced) },
+        "$max": { "devices.$[held].last_seen": ordered(at) },
     };
-    Ok(on.accounts.update_one(filter, update).await?.matched_count == 1)
+    let the_device = doc! { "held.id": device(&held.id) };
+    Ok(on.accounts.update_one(filter, update).array_filters([the_device]).await?.matched_count == 1)
 }
