@@ -5,6 +5,7 @@
 
 mod envelope;
 mod identity;
+mod owner;
 mod person;
 mod wire;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use envelope::{Writing, dummy, dummy_for, dummy_of, sealed};
 pub(crate) use identity::fresh_message_id;
 pub use identity::{Identity, b64, key_of_pool, unb64};
+pub use owner::Owner;
 pub use person::Stranger;
 pub use wire::{Dial, Refused, Wire};
 

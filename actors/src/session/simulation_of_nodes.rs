@@ -8,27 +8,28 @@
 //! * the device sees each sender's messages in the order they were sent (a repeat of an earlier one is passed over);
 //! * every message gets a status, and nothing is left in the mailbox.
 
+mod site;
+
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sealwire_bus::{Arrival, Bus, MemoryBus, MemoryHub, Place};
+use sealwire_bus::{Bus, MemoryHub, Place};
 use sealwire_protocol::DeviceId;
-use sealwire_store::{BatchOutcome, Front, MailKey, Mailboxes, MemoryStore, Removal};
-use tokio::runtime::Handle;
+use sealwire_store::{Front, MailKey, Mailboxes, MemoryStore, Removal};
 
+use self::site::{Site, ready};
 use super::fixtures::{device, message_id};
 use super::inbox::{Event, Inbox, Parcel, Reply};
 use super::receiving::{Effect, Receiving, WindowLimits};
 use super::sending::{Answer, Sending};
 use super::simulation::{Dice, bob};
-use crate::clock::{Clock, Now};
 use crate::metrics::Stored;
-use crate::presence::{Departure, Directory};
-use crate::router::{Hearer, Link, Routed, Router};
-use crate::spool::{Append, Bounds, Remove, Spool, SpoolQueue, Work};
+use crate::presence::Departure;
+use crate::router::Routed;
+use crate::spool::{Append, Remove};
 
 const SEEDS: u64 = 150;
 const SEEDS_LONG: u64 = 10_000;
@@ -36,25 +37,6 @@ const MESSAGES: u64 = 30;
 const SITES: usize = 3;
 const BOB: u8 = 0xb1;
 const TAKE_OVER: Duration = Duration::from_secs(2);
-
-/// A node, as far as copies go through it.
-struct Site {
-    bus: Arc<MemoryBus>,
-    clock: Arc<Clock>,
-    directory: Arc<Directory>,
-    queue: Arc<SpoolQueue>,
-    spool: Spool,
-    link: Arc<Link>,
-    router: Router,
-    hearer: Hearer,
-    commit: Option<Commit>,
-    cut: bool,
-}
-
-enum Commit {
-    Begun(Work),
-    Durable(Work, BatchOutcome),
-}
 
 enum Read {
     Asked { except: HashSet<MailKey>, max_messages: usize, max_bytes: usize },
@@ -103,96 +85,8 @@ struct World {
     last: Option<Place>,
 }
 
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    future.now_or_never().expect("the memory store answers at once")
-}
-
 fn number(key: &MailKey) -> u64 {
     (1..=MESSAGES).find(|n| message_id(*n) == key.message_id).expect("one of ours")
-}
-
-impl Site {
-    async fn new(hub: &MemoryHub, store: &Arc<MemoryStore>) -> Self {
-        let bus = Arc::new(hub.join());
-        let clock = Arc::new(Clock::new(0));
-        let (directory, queue) =
-            (Arc::new(Directory::default()), Arc::new(SpoolQueue::new(Bounds { batch: 3, ..Bounds::default() })));
-        let link = Arc::new(Link::new(bus.clone(), clock.clone(), directory.clone(), queue.clone(), Handle::current()));
-        let leaving = link.clone();
-        directory.tells(move |device, connection| leaving.leave(device, connection));
-        let spool = Spool {
-            queue: queue.clone(),
-            store: store.clone(),
-            directory: directory.clone(),
-            link: Some(link.clone()),
-            patience: Duration::from_secs(1),
-        };
-        let router = Router { directory: directory.clone(), spool: queue.clone(), link: Some(link.clone()) };
-        let hearer = Hearer::new(link.clone());
-        let site = Self { bus, clock, directory, queue, spool, link, router, hearer, commit: None, cut: false };
-        site.renew().await;
-        site
-    }
-
-    fn now(&self) -> Now {
-        self.clock.now()
-    }
-
-    fn nudge_all(&self) {
-        self.directory.all().iter().for_each(|session| session.nudge());
-    }
-
-    /// As `Life` does it.
-    async fn renew(&self) {
-        let asked = self.now();
-        let Ok(renewal) = self.bus.renew().await else { return };
-        let back = !self.link.lease.is_held(asked) || !renewal.held;
-        self.link.set_peers(renewal.peers);
-        if back {
-            let taken = self.bus.enter_again(&self.directory.connections()).await.unwrap_or_default();
-            taken.iter().filter_map(|d| self.directory.find(d)).for_each(|session| session.tell(Event::Replaced));
-        }
-        self.link.lease.renew(asked);
-        if back {
-            self.nudge_all();
-        }
-    }
-
-    async fn pump(&self) {
-        while let Some(arrival) = self.bus.try_next() {
-            match arrival {
-                Arrival::Frames { from, gap, frames } => {
-                    if gap {
-                        self.hearer.missing(from);
-                    }
-                    frames.iter().for_each(|frame| _ = self.hearer.hear(from, frame));
-                }
-                Arrival::Connected => {
-                    self.link.lease.lose();
-                    self.renew().await;
-                }
-                Arrival::Disconnected => {
-                    self.link.lease.lose();
-                    self.link.give_up(|_| true);
-                    self.nudge_all();
-                }
-            }
-        }
-    }
-
-    fn commit(&mut self, store: &MemoryStore) {
-        self.commit = match self.commit.take() {
-            None => self.queue.next().map(Commit::Begun),
-            Some(Commit::Begun(work)) => {
-                let outcome = ready(store.execute(work.batch())).expect("the memory store takes everything");
-                Some(Commit::Durable(work, outcome))
-            }
-            Some(Commit::Durable(work, outcome)) => {
-                self.spool.committed(work, &outcome);
-                None
-            }
-        }
-    }
 }
 
 impl World {
@@ -590,13 +484,6 @@ impl World {
             }
             self.let_run().await;
         }
-    }
-}
-
-impl Site {
-    /// A node that does not count for the others asks the store who has mail.
-    async fn bus_less_look(&self, store: &MemoryStore, devices: Vec<DeviceId>) -> Vec<DeviceId> {
-        store.with_mail(devices).await.expect("the memory store answers")
     }
 }
 
