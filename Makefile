@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.tools/venv/bin:$(PATH)
 .DEFAULT_GOAL := help
 # The steps of `make test` share one target directory and its lock, so they run one after the other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run build test test-long setup lint audit docs wasm build-all doctest nextest fmt generate sabotage clean
+.PHONY: help run cluster build test test-long setup lint audit docs wasm build-all doctest nextest fmt generate sabotage clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ help: ## list the tasks
 run: ## build the server and serve on LISTEN (127.0.0.1:8080), keeping its data in DATA (./data)
 	@$(CARGO) build --release --locked --package sealwire
 	@$(CARGO) run --quiet --release --locked --package sealwire -- serve --listen $(LISTEN) --data-dir $(DATA)
+
+cluster: setup ## a whole cluster to try on LISTEN's port: MongoDB, Redis, three nodes, HAProxy; its data in ./cluster-data
+	@$(CARGO) build --release --locked --package sealwire
+	@$(CARGO) run --quiet --locked --package sealwire-parts --example cluster -- target/release/sealwire cluster-data $(lastword $(subst :, ,$(LISTEN)))
 
 build: ## build the server and the terminal client for use (target/release)
 	$(CARGO) build --release --locked --package sealwire --package sealwire-chat

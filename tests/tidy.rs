@@ -152,7 +152,7 @@ impl Source {
 
 /// Every text file of ours; what is built, installed, or copied from others is left out.
 fn sources() -> Vec<Source> {
-    const LEFT_OUT: &[&str] = &[".git", ".tools", "target", "data", "node_modules", "advisory-db"];
+    const LEFT_OUT: &[&str] = &[".git", ".tools", "target", "data", "cluster-data", "node_modules", "advisory-db"];
     fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).expect("a folder of the repository") {
             let path = entry.expect("an entry of the repository").path();
