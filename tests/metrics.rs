@@ -210,6 +210,8 @@ async fn every_metric_of_the_page_in_the_docs_is_served_from_the_start_and_no_na
     let docs = include_str!("../docs/metrics.md");
     let listed: Vec<&str> = docs.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     assert!(listed.len() > 30, "the page has a table");
+    // Of a bus only a node of a cluster has something to say.
+    let listed: Vec<&str> = listed.into_iter().filter(|name| !name.starts_with("sealwire_bus_")).collect();
     let served = |name: &str| metrics.names().any(|value| value.starts_with(name));
     let missing: Vec<_> = listed.iter().filter(|name| !served(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");

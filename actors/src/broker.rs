@@ -14,7 +14,7 @@ use sealwire_store::{Store, StoreError};
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
-use crate::health::{self, Health};
+use crate::health::{self, Health, StoreHealth};
 use crate::in_time;
 use crate::metrics::{Metric, Samples, SessionCounts};
 use crate::node::Node;
@@ -171,7 +171,13 @@ impl Broker {
             let _ = tokio::time::timeout(health::PATIENCE, asking).await;
         }
         let silent = self.node.store_record.lock().silent_for(self.node.clock.now().mono);
-        Health::new(self.is_draining(), silent, self.node.spool.commits_fail(), self.node.settings.timing.store_gone)
+        let store = match silent {
+            Some(time) => StoreHealth::Silent(time),
+            None if self.node.spool.commits_fail() => StoreHealth::RefusesCommits,
+            None => StoreHealth::Answers,
+        };
+        let bus = self.node.link.as_ref().map(|link| link.health());
+        Health::new(self.is_draining(), store, bus, self.node.settings.timing.store_gone)
     }
 
     /// Says what the broker has counted and what it holds now.
@@ -184,6 +190,9 @@ impl Broker {
         node.directory.observe(samples);
         node.spool.observe(samples);
         node.verifier.observe(samples);
+        if let Some(link) = &node.link {
+            link.observe(samples);
+        }
     }
 
     /// Says that the broker is about to go: [`Broker::is_draining`] from here on.

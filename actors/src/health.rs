@@ -9,7 +9,8 @@
 //!   everybody to just this one. Where all nodes have lost the store, nothing is lost by this either: no node could let anybody
 //!   in. People who are connected go on handing over to each other, as long as the load balancer leaves them alone.
 //!
-//! Anything less is told as degraded, and the node stays ready.
+//! Anything less is told as degraded, and the node stays ready: a node without its link to the others serves whoever comes,
+//! through the store.
 
 use std::time::Duration;
 
@@ -27,8 +28,22 @@ pub struct Health {
     pub draining: bool,
     /// Its store.
     pub store: StoreHealth,
+    /// Its link to other nodes; `None` where it is alone.
+    pub bus: Option<BusHealth>,
     /// Whether new connections should come here.
     pub ready: bool,
+}
+
+/// The state of the link to the other nodes. Without it people of one node reach each other directly, and others through the
+/// store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BusHealth {
+    /// The node counts for the others.
+    Linked,
+    /// It hears them, and does not count yet, or no more.
+    NoLease,
+    /// It does not hear them.
+    Cut,
 }
 
 /// The state of the store as this node sees it.
@@ -43,19 +58,15 @@ pub enum StoreHealth {
 }
 
 impl Health {
-    /// Judges: `silent` since so long, and ready up to `gone` of it.
-    pub(crate) fn new(draining: bool, silent: Option<Duration>, commits_fail: bool, gone: Duration) -> Self {
-        let store = match silent {
-            Some(time) => StoreHealth::Silent(time),
-            None if commits_fail => StoreHealth::RefusesCommits,
-            None => StoreHealth::Answers,
-        };
-        Self { draining, store, ready: !draining && silent.is_none_or(|time| time < gone) }
+    /// Judges: ready up to a silence of the store of `gone`.
+    pub(crate) fn new(draining: bool, store: StoreHealth, bus: Option<BusHealth>, gone: Duration) -> Self {
+        let silent = matches!(store, StoreHealth::Silent(time) if time >= gone);
+        Self { draining, store, bus, ready: !draining && !silent }
     }
 
     /// Whether something that it depends on is not as it should be.
     pub fn is_degraded(&self) -> bool {
-        self.store != StoreHealth::Answers
+        self.store != StoreHealth::Answers || self.bus.is_some_and(|bus| bus != BusHealth::Linked)
     }
 }
 
@@ -150,12 +161,18 @@ mod tests {
     #[test]
     fn a_node_is_not_ready_while_it_drains_or_when_the_store_has_long_been_silent() {
         let gone = Duration::from_secs(15);
-        let health = |draining, silent, fail| Health::new(draining, silent, fail, gone);
-        let seen = |health: Health| (health.ready, health.is_degraded());
-        assert_eq!(seen(health(false, None, false)), (true, false));
-        assert_eq!(seen(health(true, None, false)), (false, false));
-        assert_eq!(seen(health(false, None, true)), (true, true));
-        assert_eq!(seen(health(false, ms(14_999), false)), (true, true));
-        assert_eq!(seen(health(false, ms(15_000), true)), (false, true));
+        let silent = |milliseconds| StoreHealth::Silent(Duration::from_millis(milliseconds));
+        let seen = |draining, store, bus| {
+            let health = Health::new(draining, store, bus, gone);
+            (health.ready, health.is_degraded())
+        };
+        assert_eq!(seen(false, StoreHealth::Answers, None), (true, false));
+        assert_eq!(seen(true, StoreHealth::Answers, None), (false, false));
+        assert_eq!(seen(false, StoreHealth::RefusesCommits, None), (true, true));
+        assert_eq!(seen(false, silent(14_999), None), (true, true));
+        assert_eq!(seen(false, silent(15_000), None), (false, true));
+        for (bus, degraded) in [(BusHealth::Linked, false), (BusHealth::NoLease, true), (BusHealth::Cut, true)] {
+            assert_eq!(seen(false, StoreHealth::Answers, Some(bus)), (true, degraded));
+        }
     }
 }

@@ -25,7 +25,7 @@ mod verify;
 
 pub use address::counted;
 pub use broker::{Broker, Peer, StartError};
-pub use health::{Health, StoreHealth};
+pub use health::{BusHealth, Health, StoreHealth};
 pub use settings::{Limits, Settings, Timing};
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Pages for probes and for people who open the address in a browser.
 
 use actix_web::{HttpResponse, http::StatusCode, web};
-use sealwire_actors::{Broker, Health, StoreHealth};
+use sealwire_actors::{Broker, BusHealth, Health, StoreHealth};
 
 /// `GET /healthz`: the process lives.
 pub(crate) async fn alive() -> HttpResponse {
@@ -29,7 +29,13 @@ fn page(health: &Health) -> String {
         StoreHealth::RefusesCommits => "answers, but its last commit failed".to_owned(),
         StoreHealth::Silent(time) => format!("no answer for {} s", time.as_secs()),
     };
-    format!("{all}\nnode: {node}\nstore: {store}\n")
+    let bus = match health.bus {
+        None => "",
+        Some(BusHealth::Linked) => "bus: linked\n",
+        Some(BusHealth::NoLease) => "bus: linked, without a lease\n",
+        Some(BusHealth::Cut) => "bus: no link\n",
+    };
+    format!("{all}\nnode: {node}\nstore: {store}\n{bus}")
 }
 
 /// `GET /`: what this is.
@@ -78,18 +84,21 @@ mod tests {
     #[test]
     fn readiness_has_a_word_for_all_and_a_line_for_each_part() {
         let seconds = |n| StoreHealth::Silent(Duration::from_secs(n));
-        for (draining, store, ready, expected) in [
-            (false, StoreHealth::Answers, true, "ready\nnode: serving\nstore: answers\n"),
-            (false, seconds(3), true, "degraded\nnode: serving\nstore: no answer for 3 s\n"),
-            (false, seconds(20), false, "not ready\nnode: serving\nstore: no answer for 20 s\n"),
+        let cut = Some(BusHealth::Cut);
+        for (draining, store, bus, ready, expected) in [
+            (false, StoreHealth::Answers, None, true, "ready\nnode: serving\nstore: answers\n"),
+            (false, StoreHealth::Answers, cut, true, "degraded\nnode: serving\nstore: answers\nbus: no link\n"),
+            (false, seconds(3), None, true, "degraded\nnode: serving\nstore: no answer for 3 s\n"),
+            (false, seconds(20), None, false, "not ready\nnode: serving\nstore: no answer for 20 s\n"),
             (
                 true,
                 StoreHealth::RefusesCommits,
+                None,
                 false,
                 "not ready\nnode: draining, it is about to stop\nstore: answers, but its last commit failed\n",
             ),
         ] {
-            assert_eq!(page(&Health { draining, store, ready }), expected);
+            assert_eq!(page(&Health { draining, store, bus, ready }), expected);
         }
     }
 }

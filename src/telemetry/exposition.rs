@@ -62,7 +62,8 @@ fn families(samples: &[Sample]) -> Vec<MetricFamily> {
         family.set_metric(of(metric).map(value).collect());
         family
     };
-    Metric::ALL.iter().map(|metric| family(*metric)).collect()
+    // A node alone has nothing to say of a bus.
+    Metric::ALL.iter().map(|metric| family(*metric)).filter(|family| !family.get_metric().is_empty()).collect()
 }
 
 fn value(sample: &Sample) -> proto::Metric {
@@ -131,7 +132,7 @@ Counters begin at 0 with the process. Beside these stand Prometheus' usual metri
 `process_threads`.
 
 What to be woken for: `sealwire_store_up == 0`; `sealwire_ready == 0` without a roll-out; a rate of
-`sealwire_messages_total{status=\"refused\"}` or of `sealwire_commits_failed_total` above 0. What to look at in the morning: growth of
+`sealwire_messages_total{status=\"refused\"}` or of `sealwire_commits_failed_total` above 0; `sealwire_bus_lease_held == 0` for minutes. What to look at in the morning: growth of
 `sealwire_spool_entries` or `sealwire_verifications_waiting` from hour to hour, the high quantiles of `sealwire_first_status_seconds`,
 and `process_open_fds` near `process_max_fds`.
 
@@ -155,9 +156,7 @@ mod tests {
         [500, 2_000, 20_000].into_iter().for_each(|number| histogram.observe(number));
         let mut samples = Samples::default();
         samples.histogram(Metric::StoreSeconds, &[("operation", "execute")], &histogram);
-        let families: Vec<_> =
-            families(&samples.into_inner()).into_iter().filter(|f| !f.get_metric().is_empty()).collect();
-        let text = TextEncoder::new().encode_to_string(&families).expect("it can be written");
+        let text = TextEncoder::new().encode_to_string(&families(&samples.into_inner())).expect("it can be written");
         let values: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(
             values,

@@ -98,6 +98,20 @@ metrics! {
     StoreSeconds Histogram "sealwire_store_seconds" ["operation"] "How long the store took for what it was asked.";
     StoreErrors Counter "sealwire_store_errors_total" ["kind"] "What the store did not do: `unavailable`, `damaged`, or `too_late` when the answer was not waited for any longer.";
 
+    BusLinked Gauge "sealwire_bus_linked" [] "1 while the node hears the others, else 0. A node alone has no metric of this group.";
+    BusLeaseHeld Gauge "sealwire_bus_lease_held" [] "1 while the node counts for the others, else 0; without it everything goes through the store, with a sweep.";
+    BusPeers Gauge "sealwire_bus_peers" [] "Other nodes that live.";
+    BusFramesWaiting Gauge "sealwire_bus_frames_waiting" [] "Frames that wait to be published.";
+    BusLinks Counter "sealwire_bus_links_total" [] "How often the node was linked; all but the first are reconnects.";
+    BusLeasesLost Counter "sealwire_bus_leases_lost_total" [] "How often the node has lost its lease.";
+    BusFramesSent Counter "sealwire_bus_frames_sent_total" [] "Frames that were published for other nodes.";
+    BusFramesReceived Counter "sealwire_bus_frames_received_total" [] "Frames from other nodes.";
+    BusFramesDropped Counter "sealwire_bus_frames_dropped_total" [] "Frames that could not go: no link, no room, or a publish that failed.";
+    BusFramesUnheard Counter "sealwire_bus_frames_unheard_total" [] "Frames that were published and that nobody heard.";
+    BusPublishes Counter "sealwire_bus_publishes_total" [] "Publishes; a busy link needs far fewer than frames.";
+    BusBytes Counter "sealwire_bus_bytes_total" [] "Bytes in the publishes.";
+    BusGaps Counter "sealwire_bus_gaps_total" [] "How often frames of another node were missing, or may have been.";
+
     VerificationsWaiting Gauge "sealwire_verifications_waiting" [] "Requests whose signatures wait for a thread.";
     Verifications Counter "sealwire_verifications_total" ["outcome"] "Requests whose signatures were to be checked.";
 }

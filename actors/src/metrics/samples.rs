@@ -50,6 +50,11 @@ impl Samples {
         self.push(metric, Kind::Counter, &[], Value::Number(counter.get() as f64));
     }
 
+    /// What somebody else has counted.
+    pub fn total(&mut self, metric: Metric, count: u64) {
+        self.push(metric, Kind::Counter, &[], Value::Number(count as f64));
+    }
+
     /// A counter for each value of a label; those that have counted nothing too.
     pub fn labelled<L: Label>(&mut self, metric: Metric, counters: &Labelled<L>) {
         for (value, count) in counters.each() {

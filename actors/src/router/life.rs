@@ -67,7 +67,9 @@ impl Life {
             self.notice_loss();
             match arrival {
                 Arrival::Frames { from, gap, frames } => {
+                    self.link.note_peer(from);
                     if gap {
+                        self.link.gaps.add_one();
                         self.missing(from);
                     }
                     frames
@@ -158,6 +160,8 @@ impl Life {
         self.enter_again().await;
         self.link.lease.renew(asked);
         self.link.note_up();
+        // From here on the others tell this node, too, what they change.
+        self.link.broadcast(&Frame::Tick);
         self.node.roster.forget_all();
         self.nudge_all();
         self.node.watchers.names().iter().for_each(|name| self.link.people.change(name));

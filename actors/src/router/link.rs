@@ -22,7 +22,7 @@ use super::people::People;
 use super::streams::{Act, Outcome, Streams};
 use super::wire;
 use crate::clock::Clock;
-use crate::metrics::Stored;
+use crate::metrics::{Counter, Stored};
 use crate::presence::Directory;
 use crate::session::{Event, Parcel, Reply, Verdict};
 use crate::spool::{Append, SpoolQueue};
@@ -69,6 +69,8 @@ pub(crate) struct Link {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) lease: Lease,
     pub(crate) people: People,
+    /// How often frames of another node were missing.
+    pub(super) gaps: Counter,
     pub(crate) runtime: Handle,
     clock: Arc<Clock>,
     pub(super) directory: Arc<Directory>,
@@ -102,6 +104,7 @@ impl Link {
             bus,
             lease: Lease::default(),
             people: People::default(),
+            gaps: Counter::default(),
             runtime,
             clock,
             directory,
@@ -151,6 +154,14 @@ impl Link {
     /// The other nodes that live, as of the last renewal.
     pub(crate) fn peers(&self) -> Arc<[NodeId]> {
         self.peers.lock().clone()
+    }
+
+    /// A node that was heard of lives, also if the last renewal did not show it yet.
+    pub(crate) fn note_peer(&self, node: NodeId) {
+        let mut peers = self.peers.lock();
+        if !peers.contains(&node) {
+            *peers = peers.iter().copied().chain([node]).collect();
+        }
     }
 
     /// Notes which nodes live. Gives those that do no more.

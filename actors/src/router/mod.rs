@@ -9,6 +9,7 @@ mod hearing;
 mod lease;
 mod life;
 mod link;
+mod observe;
 mod people;
 mod streams;
 mod wire;

@@ -2,7 +2,7 @@
 //!
 //! Whatever needs to change as one is one document where that goes (an account with its devices, the backups of an account, a
 //! copy of a message), and a transaction where it does not (links of a chain, expiry). The way that carries the load, batches
-//! of appends and removals, has none: one unordered insert and one delete, each acknowledged by a majority's journals.
+//! of appends and removals, has none: one ordered insert and one delete, each acknowledged by a majority's journals.
 //! [`schema`] lists the collections, [`options`] argues the concerns.
 
 mod accounts;
