@@ -67,8 +67,9 @@ mod heavy {
         let mut cluster = Running::start(&data, address);
         cluster.says(&format!("Clients dial ws://{address}")).await;
         let mut alice = Entrance::at(address).register("alice").await;
-        let there = Entrance::at(address).register_as(Arc::clone(&bob), Dial::default()).await;
+        let mut there = Entrance::at(address).register_as(Arc::clone(&bob), Dial::default()).await;
         let id = alice.send(&there, "Are you there?").await;
+        there.take_message().await;
         alice.expect_status("delivered", &id).await;
         drop((alice, there));
         cluster.stop().await;
