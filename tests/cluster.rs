@@ -5,12 +5,9 @@ use std::sync::Arc;
 use sealwire_parts::{MongoReplicaSet, RedisServer};
 use sealwire_tests::Server;
 use sealwire_tests::metrics::{METRICS, Metrics};
+use sealwire_tests::server::NO_LIMITS;
 use sealwire_tests::stranger::{Owner, Stranger, b64, dummy_for};
 use serde_json::{Value, json};
-
-/// As many messages as a test likes.
-const NO_LIMITS: &[(&str, &str)] =
-    &[("SEALWIRE_LIMITS_MESSAGES_PER_MINUTE", "0"), ("SEALWIRE_LIMITS_FRAMES_PER_SECOND", "0")];
 
 /// A cluster. Its parts end with it.
 struct Cluster {

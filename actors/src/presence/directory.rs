@@ -137,6 +137,11 @@ impl Directory {
         samples.gauge(Metric::InboxParcels, &[], parcels);
     }
 
+    /// Says to every session that the store may hold mail for it.
+    pub(crate) fn nudge_all(&self) {
+        self.entries.iter().for_each(|entry| entry.inbox.nudge());
+    }
+
     /// Every session.
     pub(crate) fn all(&self) -> Vec<Arc<Inbox>> {
         self.entries.iter().map(|entry| entry.inbox.clone()).collect()

@@ -117,7 +117,7 @@ impl Hearer {
     /// Something that a node has sent is missing. It may have been a nudge, or a copy that what follows would overtake.
     pub(crate) fn missing(&self, from: NodeId) {
         self.hearing.refuse(from);
-        self.link.directory.all().iter().for_each(|session| session.nudge());
+        self.link.directory.nudge_all();
     }
 
     /// A node is gone.

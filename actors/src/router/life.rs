@@ -112,8 +112,9 @@ impl Life {
         }
     }
 
-    fn nudge_all(&self) {
-        self.node.directory.all().iter().for_each(|session| session.nudge());
+    /// Whatever the others know of who can be seen here, or is watched from here, is told and asked for again.
+    fn tell_all_people(&self) {
+        self.node.watchers.names().iter().for_each(|name| self.link.people.change(name));
     }
 
     /// Sessions look at the lease in every turn; those that have none coming are given one.
@@ -121,7 +122,7 @@ impl Life {
         if !self.link.is_up() && self.link.was_up() {
             tracing::warn!("this node counts no more for the others until the bus answers");
             self.node.roster.forget_all();
-            self.nudge_all();
+            self.node.directory.nudge_all();
         }
     }
 
@@ -163,8 +164,8 @@ impl Life {
         // From here on the others tell this node, too, what they change.
         self.link.broadcast(&Frame::Tick);
         self.node.roster.forget_all();
-        self.nudge_all();
-        self.node.watchers.names().iter().for_each(|name| self.link.people.change(name));
+        self.node.directory.nudge_all();
+        self.tell_all_people();
         tracing::info!(node = %self.link.bus.node(), peers = self.link.peers().len(), "this node counts for the others");
     }
 
@@ -210,7 +211,7 @@ impl Life {
             if care {
                 last = Instant::now();
                 self.enter_again().await;
-                self.node.watchers.names().iter().for_each(|name| self.link.people.change(name));
+                self.tell_all_people();
                 self.check_accounts().await;
                 self.node.set_clock().await;
             }
@@ -261,7 +262,7 @@ impl Life {
         match bus.show(&name, online).await {
             Ok(watching) => {
                 let frame = Frame::Presence { username: name.clone(), online };
-                watching.iter().filter(|node| **node != bus.node()).for_each(|node| _ = self.link.send(*node, &frame));
+                watching.iter().for_each(|node| _ = self.link.send(*node, &frame));
             }
             Err(error) => tracing::debug!(%error, "presence is told again later"),
         }

@@ -187,12 +187,16 @@ impl Link {
 
     /// Where a device is, as far as is known without asking; never this node.
     pub(crate) fn place(&self, device: &DeviceId) -> Option<Place> {
-        self.known(device)?.place.filter(|place| place.node != self.bus.node())
+        self.known(device)?.place.filter(|place| self.is_elsewhere(Some(*place)))
+    }
+
+    fn is_elsewhere(&self, place: Option<Place>) -> bool {
+        place.is_some_and(|place| place.node != self.bus.node())
     }
 
     /// Whether a device is at another node and its session hands over rather than stores, as far as is known.
     pub(crate) fn takes(&self, device: &DeviceId) -> bool {
-        self.place(device).is_some() && self.known(device).is_some_and(|known| !known.draining)
+        self.known(device).is_some_and(|known| !known.draining && self.is_elsewhere(known.place))
     }
 
     /// Whether it must be asked where a device is. Of no use while this node does not count itself.

@@ -65,10 +65,6 @@ impl Site {
         self.clock.now()
     }
 
-    pub(super) fn nudge_all(&self) {
-        self.directory.all().iter().for_each(|session| session.nudge());
-    }
-
     /// As `Life` does it.
     pub(super) async fn renew(&self) {
         let asked = self.now();
@@ -81,7 +77,7 @@ impl Site {
         }
         self.link.lease.renew(asked);
         if back {
-            self.nudge_all();
+            self.directory.nudge_all();
         }
     }
 
@@ -101,7 +97,7 @@ impl Site {
                 Arrival::Disconnected => {
                     self.link.lease.lose();
                     self.link.give_up(|_| true);
-                    self.nudge_all();
+                    self.directory.nudge_all();
                 }
             }
         }
