@@ -9,6 +9,9 @@ use parking_lot::Mutex;
 /// From whom to whom.
 pub(crate) type Pair = (usize, usize);
 
+/// What takes longer from being sent to being shown was held up by a fault.
+const LATE: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Default)]
 struct Conversation {
     /// When each was sent first. Numbers rise.
@@ -21,13 +24,32 @@ struct Conversation {
     arrivals: u64,
 }
 
+/// Something that was done to the cluster.
+#[derive(Debug, Clone)]
+struct Fault {
+    what: String,
+    at: Instant,
+    /// From then on until the last message that was late has been shown.
+    recovery: Duration,
+}
+
+impl Conversation {
+    /// What has neither a status nor an error.
+    fn unanswered(&self) -> impl Iterator<Item = u64> {
+        self.sent.keys().copied().filter(|n| !self.promised.contains(n) && !self.refused.contains(n))
+    }
+}
+
 #[derive(Debug)]
 struct State {
     began: Instant,
     conversations: HashMap<Pair, Conversation>,
+    faults: Vec<Fault>,
+    errors: BTreeMap<String, usize>,
     last_shown: Option<Instant>,
     silence: Duration,
     worst: Duration,
+    away: Duration,
 }
 
 /// Everything that the clients have seen.
@@ -36,9 +58,33 @@ pub(crate) struct Record(Mutex<State>);
 
 impl Record {
     pub(crate) fn new() -> Self {
-        let now = Instant::now();
-        let (silence, worst) = (Duration::ZERO, Duration::ZERO);
-        Self(Mutex::new(State { began: now, conversations: HashMap::new(), last_shown: None, silence, worst }))
+        Self(Mutex::new(State {
+            began: Instant::now(),
+            conversations: HashMap::new(),
+            faults: Vec::new(),
+            errors: BTreeMap::new(),
+            last_shown: None,
+            silence: Duration::ZERO,
+            worst: Duration::ZERO,
+            away: Duration::ZERO,
+        }))
+    }
+
+    /// Something is done to the cluster now.
+    pub(crate) fn fault(&self, what: &str) {
+        let fault = Fault { what: what.to_owned(), at: Instant::now(), recovery: Duration::ZERO };
+        self.0.lock().faults.push(fault);
+    }
+
+    /// Somebody was answered with this error, whatever it was about.
+    pub(crate) fn error(&self, code: &str) {
+        *self.0.lock().errors.entry(code.to_owned()).or_default() += 1;
+    }
+
+    /// Somebody is connected again, after so long.
+    pub(crate) fn was_away(&self, time: Duration) {
+        let mut state = self.0.lock();
+        state.away = state.away.max(time);
     }
 
     /// A message is sent for the first time.
@@ -67,14 +113,18 @@ impl Record {
         conversation.shown.push(n);
         let took = conversation.sent.get(&n).map_or(Duration::ZERO, |at| now - *at);
         state.worst = state.worst.max(took);
+        if let Some(fault) = state.faults.last_mut().filter(|_| took > LATE) {
+            fault.recovery = now - fault.at;
+        }
         let silent_since = state.last_shown.replace(now).unwrap_or(now);
         state.silence = state.silence.max(now - silent_since);
     }
 
-    /// Whether all that was promised has been shown.
+    /// Whether all that was sent is promised or refused, and all that was promised has been shown.
     pub(crate) fn is_complete(&self) -> bool {
         let state = self.0.lock();
-        state.conversations.values().all(|c| c.promised.iter().all(|n| c.shown.contains(n)))
+        let shown = |c: &Conversation| c.promised.iter().all(|n| c.shown.contains(n));
+        state.conversations.values().all(|c| c.unanswered().next().is_none() && shown(c))
     }
 
     /// How many have been shown so far.
@@ -85,11 +135,20 @@ impl Record {
     /// Draws the conclusions.
     pub(crate) fn verdict(&self) -> Verdict {
         let state = self.0.lock();
-        let mut verdict =
-            Verdict { took: state.began.elapsed(), silence: state.silence, worst: state.worst, ..Verdict::default() };
+        let mut verdict = Verdict {
+            took: state.began.elapsed(),
+            silence: state.silence,
+            worst: state.worst,
+            away: state.away,
+            errors: state.errors.clone(),
+            faults: state.faults.iter().map(|fault| (fault.what.clone(), fault.recovery)).collect(),
+            ..Verdict::default()
+        };
         for (pair, conversation) in &state.conversations {
             verdict.messages += conversation.sent.len();
             verdict.promised += conversation.promised.len();
+            verdict.refused += conversation.refused.len();
+            verdict.unanswered.extend(conversation.unanswered().map(|n| (*pair, n)));
             verdict.repeats += conversation.arrivals - conversation.shown.len() as u64;
             let lost = conversation.promised.iter().filter(|n| !conversation.shown.contains(n));
             verdict.lost.extend(lost.map(|n| (*pair, *n)));
@@ -108,31 +167,48 @@ impl Record {
 pub(crate) struct Verdict {
     pub(crate) messages: usize,
     pub(crate) promised: usize,
+    pub(crate) refused: usize,
     /// Arrivals that a client passed over.
     pub(crate) repeats: u64,
+    /// Promised, and never shown.
     pub(crate) lost: Vec<(Pair, u64)>,
+    /// Never told what became of it.
+    pub(crate) unanswered: Vec<(Pair, u64)>,
     /// Shown before one that was sent earlier.
     pub(crate) overtaken: Vec<(Pair, u64, u64)>,
+    /// Errors of any kind that somebody was answered with.
+    pub(crate) errors: BTreeMap<String, usize>,
+    /// What was done, and how long after it the last message was shown that had been under way for more than a second.
+    pub(crate) faults: Vec<(String, Duration)>,
     pub(crate) took: Duration,
     /// The longest time in which nobody was shown anything.
     pub(crate) silence: Duration,
     /// From the first sending to being shown.
     pub(crate) worst: Duration,
+    /// The longest time that somebody was without a connection.
+    pub(crate) away: Duration,
+}
+
+impl Verdict {
+    /// Whether all that was promised was kept.
+    pub(crate) fn is_good(&self) -> bool {
+        self.lost.is_empty() && self.unanswered.is_empty() && self.overtaken.is_empty()
+    }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} messages in {:.0?}, {} promised, {} lost, {} overtaken, {} repeats passed over; longest silence {:.1?}, worst delivery {:.1?}",
-            self.messages,
-            self.took,
-            self.promised,
-            self.lost.len(),
-            self.overtaken.len(),
-            self.repeats,
-            self.silence,
-            self.worst
-        )
+        write!(f, "{} messages in {:.0?}: {} promised, ", self.messages, self.took, self.promised)?;
+        write!(f, "{} refused, {} repeats passed over, ", self.refused, self.repeats)?;
+        write!(f, "{} lost, {} unanswered, ", self.lost.len(), self.unanswered.len())?;
+        write!(f, "{} overtaken; longest silence {:.1?}, ", self.overtaken.len(), self.silence)?;
+        write!(f, "worst delivery {:.1?}, longest without a connection {:.1?}", self.worst, self.away)?;
+        for (what, recovery) in &self.faults {
+            write!(f, "; recovery {recovery:.1?} after: {what}")?;
+        }
+        if !self.errors.is_empty() {
+            write!(f, "; errors {:?}", self.errors)?;
+        }
+        Ok(())
     }
 }

@@ -1,13 +1,14 @@
 //! Steady traffic: people in pairs who write to each other, reconnect like a client, and send again what has no status.
+//! Now and then somebody's connection breaks while a message is on its way there, so the store has work all the time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt, stream};
 use parking_lot::Mutex;
 use sealwire_tests::Entrance;
-use sealwire_tests::stranger::{Identity, dummy};
+use sealwire_tests::stranger::{Dial, Identity, dummy};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -23,6 +24,10 @@ use crate::record::{Pair, Record};
 const PACE: Duration = Duration::from_millis(500);
 /// How many of one's messages may be without a status before one waits.
 const AHEAD: usize = 8;
+/// How often somebody's connection breaks, in messages that one has written: these are 20 s.
+const BREAKS: u64 = 40;
+/// How many register at a time.
+const AT_ONCE: usize = 16;
 /// How long a client waits before it connects again, and for an answer.
 const AGAIN: Duration = Duration::from_millis(300);
 const ANSWER: Duration = Duration::from_secs(10);
@@ -51,13 +56,10 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// Of so many people, in pairs, who connect to any of these.
     pub(crate) async fn of(people: usize, entrances: &[Entrance]) -> Self {
-        let identities: Vec<_> = (0..people).map(|n| Arc::new(Identity::new(&format!("person{n}")))).collect();
+        let identities = everybody(people, entrances).await;
         let (record, names) = (Arc::new(Record::new()), Names::default());
         let phase = watch::Sender::new(Phase::Writing);
         let mut tasks = Vec::new();
-        for (n, who) in identities.iter().enumerate() {
-            entrances[n % entrances.len()].register_as(who.clone(), sealwire_tests::stranger::Dial::default()).await;
-        }
         for n in 0..people {
             let peer = n ^ 1;
             let person = Person {
@@ -71,6 +73,8 @@ impl Traffic {
                 sent: 0,
                 outbox: BTreeMap::new(),
                 tries: n,
+                breaks: false,
+                again: AGAIN,
             };
             tasks.push(tokio::spawn(person.live()));
         }
@@ -86,6 +90,11 @@ impl Traffic {
             }
         };
         timeout(Duration::from_secs(120), goes_on).await.expect("messages arrive");
+    }
+
+    /// Something is done to the cluster now.
+    pub(crate) fn fault(&self, what: &str) {
+        self.record.fault(what);
     }
 
     /// Lets everybody finish, and gives the record.
@@ -107,6 +116,20 @@ impl Traffic {
     }
 }
 
+/// Registers so many people.
+async fn everybody(people: usize, entrances: &[Entrance]) -> Vec<Arc<Identity>> {
+    let registered = (0..people).map(|n| {
+        let entrance = entrances[n % entrances.len()];
+        async move {
+            let made = tokio::task::spawn_blocking(move || Identity::new(&format!("person{n}"))).await;
+            let who = Arc::new(made.expect("an identity can be made"));
+            entrance.register_as(who.clone(), Dial::default()).await;
+            who
+        }
+    });
+    stream::iter(registered).buffered(AT_ONCE).collect().await
+}
+
 struct Person {
     pair: Pair,
     who: Arc<Identity>,
@@ -119,18 +142,27 @@ struct Person {
     /// What has no status, by number.
     outbox: BTreeMap<u64, (String, Value)>,
     tries: usize,
+    /// The connection breaks with the next message that comes.
+    breaks: bool,
+    /// How long to wait before connecting again.
+    again: Duration,
 }
 
 impl Person {
     async fn live(mut self) {
+        let mut lost: Option<Instant> = None;
         while *self.phase.borrow() != Phase::Over {
             self.tries += 1;
             let entrance = self.entrances[self.tries % self.entrances.len()];
             let connected = timeout(ANSWER, connect(&entrance, &self.who)).await;
             if let Ok(Some(socket)) = connected {
+                if let Some(since) = lost {
+                    self.record.was_away(since.elapsed());
+                }
                 self.talk(socket).await;
+                lost = Some(Instant::now());
             }
-            sleep(AGAIN).await;
+            sleep(std::mem::replace(&mut self.again, AGAIN)).await;
         }
     }
 
@@ -168,6 +200,7 @@ impl Person {
 
     async fn write(&mut self, socket: &mut Socket) -> Option<()> {
         self.sent += 1;
+        self.breaks |= (self.sent + self.pair.0 as u64).is_multiple_of(BREAKS);
         let frame = dummy(&self.peer);
         let id = frame["messageId"].as_str().expect("an id").to_owned();
         self.names.lock().insert(id.clone(), (self.pair, self.sent));
@@ -184,6 +217,8 @@ impl Person {
 
     async fn handle(&mut self, frame: &Value, socket: &mut Socket) -> Option<()> {
         match frame["type"].as_str()? {
+            // Neither shown nor acknowledged: as far as the server knows, it may have arrived or not.
+            "message" if std::mem::take(&mut self.breaks) => return None,
             "message" => {
                 let (pair, n) = *self.names.lock().get(frame["messageId"].as_str()?)?;
                 self.record.arrived(pair, n);
@@ -200,13 +235,17 @@ impl Person {
                 }
             }
             "error" => {
+                self.record.error(frame["code"].as_str()?);
                 // What was refused is not sent again under its number: it could be overtaken by what was taken.
                 if let Some(n) = self.number(&frame["messageId"]) {
                     self.record.refused(self.pair, n);
                     self.outbox.remove(&n);
                 }
             }
-            "reconnect" => return None,
+            "reconnect" => {
+                self.again = Duration::from_millis(frame["afterMs"].as_u64()?);
+                return None;
+            }
             _ => {}
         }
         Some(())
