@@ -10,6 +10,7 @@ use std::{
 };
 
 use actix_web::dev::ServerHandle;
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 use sealwire_actors::{Broker, Settings, StartError};
 use sealwire_bus::{Bus, BusError, RedisBus, RedisOptions};
 use sealwire_store::{MemoryStore, MongoStore, SqliteStore, Store, StoreError};
@@ -89,9 +90,12 @@ pub(crate) async fn run(mut config: Config) -> Result<(), RunError> {
     let internal = config.metrics.listen.map(bind).transpose()?;
     let counts = Arc::default();
     let broker = start_broker(&config, &counts).await?;
+    // Only now: whoever came earlier would wait for the start, and a balancer with it, instead of going elsewhere at once.
+    listen(&listener)?;
     let edge = Arc::new(Edge::new(config.server.clone(), config.edge.clone()));
     let server = http::serve(&config, broker.clone(), edge.clone(), listener)?;
     if let Some(listener) = internal {
+        listen(&listener)?;
         tracing::info!(address = %listener.local_addr()?, "serving metrics");
         let telemetry = Telemetry { broker: broker.clone(), edge, store: counts };
         // Until the process ends: the drain is seen too.
@@ -140,13 +144,24 @@ async fn open_bus(section: &BusSection) -> Result<Option<Arc<dyn Bus>>, RunError
     Ok(Some(Arc::new(bus)))
 }
 
+/// Takes an address without listening there yet: connections are refused. That the address cannot be had is told before
+/// anything else begins.
 fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
-    let listen = || {
-        let listener = TcpListener::bind(address)?;
-        rustix::net::listen(&listener, BACKLOG)?;
-        Ok(listener)
+    let bind = || {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // What the last life has left of its connections does not keep the next one out.
+        net::sockopt::set_socket_reuseaddr(&socket, true)?;
+        net::bind(&socket, &address)?;
+        Ok(TcpListener::from(socket))
     };
-    listen().map_err(|source| RunError::Listen { address, source })
+    bind().map_err(|source| RunError::Listen { address, source })
+}
+
+/// Takes connections from here on.
+fn listen(listener: &TcpListener) -> Result<(), RunError> {
+    let address = listener.local_addr()?;
+    net::listen(listener, BACKLOG).map_err(|error| RunError::Listen { address, source: error.into() })
 }
 
 /// Closes the listener, lets the broker drain, stops the server. Workers run until the broker is done: sessions live on
@@ -157,7 +172,7 @@ async fn leave(broker: Broker, handle: &ServerHandle, door: TcpListener, limit: 
     // The accepting thread answers before it has let go of the socket; closing it too early would only log an error.
     tokio::time::sleep(PAUSE).await;
     // Some systems do not shut a listening socket; then new connections wait until the process ends.
-    let _ = rustix::net::shutdown(&door, rustix::net::Shutdown::Both);
+    let _ = net::shutdown(&door, net::Shutdown::Both);
     drop(door);
     broker.drain(limit).await;
     handle.stop(true).await;

@@ -104,6 +104,7 @@ impl Broker {
             connections: AtomicUsize::new(0),
             greeting: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            crowd: AtomicUsize::new(0),
             store_record: Mutex::default(),
             watchers: Arc::default(),
             slots,
@@ -197,7 +198,9 @@ impl Broker {
 
     /// Says that the broker is about to go: [`Broker::is_draining`] from here on.
     pub fn announce_drain(&self) {
-        self.node.draining.store(true, Ordering::Release);
+        if !self.node.draining.swap(true, Ordering::AcqRel) {
+            self.node.crowd.store(self.connections(), Ordering::Release);
+        }
     }
 
     /// Asks every client to come back later, stores what they have not acknowledged, and returns when all of it is
@@ -216,9 +219,9 @@ impl Broker {
         if drained.await.is_err() {
             tracing::warn!("not everything was stored in time; the senders keep what has no status");
         }
-        if let Some(link) = &self.node.link
-            && let Err(error) = link.bus.release().await
-        {
+        let Some(link) = &self.node.link else { return };
+        link.say_good_bye();
+        if let Err(error) = link.bus.release().await {
             tracing::warn!(%error, "the other nodes will see only in some seconds that this one is gone");
         }
     }

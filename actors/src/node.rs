@@ -1,7 +1,7 @@
 //! What every session of the node shares.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use actix::Addr;
 use parking_lot::Mutex;
@@ -9,7 +9,7 @@ use sealwire_bus::frames::Frame;
 use sealwire_protocol::{DeviceId, Username};
 use sealwire_store::Store;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, millis};
 use crate::health::StoreRecord;
 use crate::metrics::SessionCounts;
 use crate::presence::{Directory, Presence, Watchers};
@@ -49,12 +49,21 @@ pub(crate) struct Node {
     pub(crate) greeting: AtomicUsize,
     /// The node is about to go.
     pub(crate) draining: AtomicBool,
+    /// How many connections there were then: so many come back.
+    pub(crate) crowd: AtomicUsize,
     /// What is known of the store's answers.
     pub(crate) store_record: Mutex<StoreRecord>,
 }
 
+/// How many milliseconds the others get for each client that this node sends to them.
+const LOG_IN: u64 = 1;
 /// How far the clock may be off before the operator is told, in milliseconds.
 const OFF: u64 = 1_000;
+
+/// Never 0: it is what a random number is taken by.
+fn spread(crowd: u64, longest: u64) -> u64 {
+    crowd.saturating_mul(LOG_IN).min(longest).max(1)
+}
 
 impl Node {
     /// What the store holds of an account has changed: here and at the other nodes nobody goes by what was before.
@@ -85,6 +94,12 @@ impl Node {
         }
     }
 
+    /// Over how many milliseconds the clients come back that are sent away: few need not wait as long as many.
+    pub(crate) fn spread(&self) -> u64 {
+        let crowd = self.crowd.load(Ordering::Acquire) as u64;
+        spread(crowd, millis(self.settings.timing.reconnect))
+    }
+
     /// Whether a device is connected, here or at another node, as far as is known without asking.
     pub(crate) fn is_connected(&self, device: &DeviceId) -> bool {
         self.directory.is_connected(device) || self.link.as_ref().is_some_and(|link| link.place(device).is_some())
@@ -103,5 +118,16 @@ impl Node {
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the store's clock could not be read"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_clients_come_back_sooner_than_many() {
+        let of = |crowd| spread(crowd, 2_000);
+        assert_eq!((of(0), of(70), of(20_000), spread(500, 0)), (1, 70, 2_000, 1));
     }
 }

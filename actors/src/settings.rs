@@ -114,7 +114,8 @@ pub struct Timing {
     pub store_gone: Duration,
     /// How long a request of the store may take.
     pub store: Duration,
-    /// How long clients are asked to wait before they come back when the node goes (a random share of it each).
+    /// How long clients are asked to wait at most before they come back when the node goes (a random share of it each, and
+    /// of less where they are few).
     pub reconnect: Duration,
     /// How long a connection may stay without logging in from its first `rendezvous` on, and a side of a slot is kept.
     pub rendezvous: Duration,

@@ -22,7 +22,7 @@ pub(crate) const KEYS: &[Key] = keys! { "timing", timing;
     verification "How long a signature check may wait for a thread.";
     store "How long a request of the store may take.";
     store_gone "How long the store may be silent until `/readyz` says that nobody should come here; those who are connected stay. Above the time that a replica set takes to elect.";
-    reconnect "How long clients are asked to wait before they come back when the node goes (a random share of it each).";
+    reconnect "How long clients are asked to wait at most before they come back when the node goes (a random share of it each, and of less where they are few: 1 ms for each).";
     rendezvous "How long a connection may stay without logging in from its first `rendezvous` on, and a side of a linking slot is kept.";
     mail_life "How long undelivered mail is kept.";
     sweep "How often it is looked for mail that is over.";

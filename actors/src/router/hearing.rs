@@ -93,13 +93,15 @@ impl Waiting {
     }
 }
 
-/// What is said of people: for the node as a whole.
+/// What is said of people, or of the other node itself: for this node as a whole.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     /// An account has changed.
     Changed(Username),
     /// Somebody can be seen at the node that says it, or no more.
     Presence(Username, bool),
+    /// The node that says it has stored all that it held, and ends.
+    Leaving,
 }
 
 /// Hears other nodes.
@@ -125,11 +127,12 @@ impl Hearer {
         self.hearing.forget(node);
     }
 
-    /// Handles a frame; gives back what is said of people.
+    /// Handles a frame; gives back what is said of people, or of the node.
     pub(crate) fn hear(&self, from: NodeId, bytes: &Bytes) -> Option<Said> {
         match Frame::from_bytes(bytes) {
             Ok(Frame::Changed { username }) => return Some(Said::Changed(username)),
             Ok(Frame::Presence { username, online }) => return Some(Said::Presence(username, online)),
+            Ok(Frame::Leaving) => return Some(Said::Leaving),
             Ok(frame) => self.handle(from, frame),
             Err(error) => tracing::warn!(%from, %error, "a frame of another node was passed over"),
         }
@@ -157,7 +160,7 @@ impl Hearer {
                     session.signal(Signal { shared, wrap });
                 }
             }
-            Frame::Tick | Frame::Changed { .. } | Frame::Presence { .. } => {}
+            Frame::Tick | Frame::Leaving | Frame::Changed { .. } | Frame::Presence { .. } => {}
         }
     }
 

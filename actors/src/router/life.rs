@@ -104,6 +104,10 @@ impl Life {
     fn said(&self, from: NodeId, said: Said) {
         match said {
             Said::Presence(username, online) => self.node.watchers.elsewhere(&username, from, online),
+            Said::Leaving => {
+                self.link.note_left(from);
+                self.gone(from);
+            }
             Said::Changed(username) => {
                 self.node.roster.forget(&username);
                 let node = self.node.clone();
@@ -137,8 +141,8 @@ impl Life {
     async fn renew(&self) {
         let asked = self.node.clock.now();
         self.notice_loss();
-        // Others would rely on a node that does not hear them.
-        if !self.hears.load(Ordering::Acquire) {
+        // Others would rely on a node that does not hear them, or is about to end.
+        if !self.hears.load(Ordering::Acquire) || self.link.has_said_good_bye() {
             return;
         }
         match self.link.bus.renew().await {
@@ -196,7 +200,7 @@ impl Life {
             look.tick().await;
             self.notice_loss();
             self.link.tick();
-            if last.elapsed() >= TICK {
+            if last.elapsed() >= TICK && !self.link.has_said_good_bye() {
                 last = Instant::now();
                 self.link.broadcast(&Frame::Tick);
             }

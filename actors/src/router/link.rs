@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::lease::Lease;
+use super::leaving::Left;
 use super::people::People;
 use super::streams::{Act, Outcome, Streams};
 use super::wire;
@@ -49,16 +50,18 @@ const LATE: u64 = 60_000;
 
 /// What is known of where a device is.
 #[derive(Debug, Clone, Copy)]
-struct Known {
-    place: Option<Place>,
+pub(super) struct Known {
+    pub(super) place: Option<Place>,
     /// On the monotonic clock.
     at: u64,
     /// Its session has stored the last copy that it was sent.
     draining: bool,
 }
 
-struct Question {
+pub(super) struct Question {
     device: DeviceId,
+    /// Who is asked.
+    pub(super) node: NodeId,
     /// On the monotonic clock.
     at: u64,
     answered: oneshot::Sender<()>,
@@ -80,12 +83,16 @@ pub(crate) struct Link {
     streaming: AtomicBool,
     /// Devices of which a copy that was to be stored is decided.
     stored: Mutex<Vec<DeviceId>>,
-    places: Cache<DeviceId, Known>,
-    questions: Mutex<HashMap<u64, Question>>,
+    pub(super) places: Cache<DeviceId, Known>,
+    /// Nodes that have said good-bye.
+    pub(super) left: Mutex<Left>,
+    pub(super) questions: Mutex<HashMap<u64, Question>>,
     last_question: AtomicU64,
     /// Devices whose nudge is being repeated.
     repeating: Mutex<HashSet<DeviceId>>,
-    peers: Mutex<Arc<[NodeId]>>,
+    pub(super) peers: Mutex<Arc<[NodeId]>>,
+    /// This node has said good-bye itself.
+    pub(super) leaving: AtomicBool,
     /// Stored copies whose device is being looked for.
     settling: AtomicUsize,
     /// The node counted for the others when that was last looked at.
@@ -113,10 +120,12 @@ impl Link {
             streaming: AtomicBool::new(false),
             stored: Mutex::default(),
             places: Cache::new(PLACES),
+            left: Mutex::default(),
             questions: Mutex::default(),
             last_question: AtomicU64::new(0),
             repeating: Mutex::default(),
             peers: Mutex::new(Arc::default()),
+            leaving: AtomicBool::new(false),
             settling: AtomicUsize::new(0),
             counted: AtomicBool::new(false),
         }
@@ -207,7 +216,10 @@ impl Link {
     /// Asks where devices are, past what is known.
     pub(crate) async fn find(&self, devices: &[DeviceId]) -> Result<Vec<Option<Place>>, BusError> {
         let at = self.mono();
-        let places = self.bus.find(devices).await?;
+        let mut places = self.bus.find(devices).await?;
+        // Until the bus has heard of it too, what a node has entered that is gone would cost a time-out.
+        let left = self.left.lock();
+        places.iter_mut().for_each(|place| *place = place.filter(|place| !left.has(place.node)));
         for (device, place) in devices.iter().zip(&places) {
             let draining = self.places.get(device).is_some_and(|known| known.draining && known.place == *place);
             self.places.insert(*device, Known { place: *place, at, draining });
@@ -349,7 +361,7 @@ impl Link {
             if questions.len() >= QUESTIONS {
                 return None;
             }
-            questions.insert(id, Question { device, at: self.mono(), answered });
+            questions.insert(id, Question { device, node: to, at: self.mono(), answered });
         }
         let sent = self.send(to, &frame(id));
         if !sent {
@@ -376,7 +388,7 @@ impl Link {
                 return;
             }
         };
-        let Some(place) = predecessor else { return };
+        let Some(place) = predecessor.filter(|place| !self.left.lock().has(place.node)) else { return };
         let left = self.runtime.spawn(self.clone().take_over(device, place));
         if self.clock.within(patience, left).await.is_none() {
             tracing::warn!("a session of another node that was replaced has not let go in time");

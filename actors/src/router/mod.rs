@@ -3,10 +3,12 @@
 //!
 //! * [`streams`] decides about copies on their way to other nodes, [`lease`] whether this node counts for them
 //! * [`link`] sends and asks, [`hearing`] answers, [`life`] keeps both going
+//! * [`leaving`] nodes that end in order
 //! * [`people`] whose presence others must be told
 
 mod hearing;
 mod lease;
+mod leaving;
 mod life;
 mod link;
 mod observe;

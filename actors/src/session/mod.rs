@@ -294,8 +294,7 @@ impl Session {
         self.revoked = code == CloseCode::Revoked;
         self.flush_statuses(ctx);
         if code == CloseCode::Restart {
-            let spread = millis(self.node.settings.timing.reconnect).max(1);
-            let after_ms = u64::from_le_bytes(crate::random()) % spread;
+            let after_ms = u64::from_le_bytes(crate::random()) % self.node.spread();
             self.send(&ServerFrame::Reconnect(Reconnect { after_ms }), ctx);
         }
         self.close(code, ctx);

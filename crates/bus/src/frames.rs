@@ -103,6 +103,8 @@ pub enum Frame {
     },
     /// The sender lives. Also tells of a gap when nothing else follows.
     Tick,
+    /// The sender is about to end, and all that it held is stored. Nothing follows.
+    Leaving,
 }
 
 /// A copy of a message, as `sealwire_store::Mail` has it.
@@ -239,7 +241,7 @@ mod tests {
         let bytes = parcel().to_bytes();
         assert_eq!(Frame::from_bytes(&bytes), Ok(parcel()));
         assert!(bytes.len() < 900 + 684 + 120, "{}", bytes.len());
-        for frame in [Frame::Tick, Frame::Outcome { id: 9, verdict: Verdict::Refused { token: 3 } }] {
+        for frame in [Frame::Tick, Frame::Leaving, Frame::Outcome { id: 9, verdict: Verdict::Refused { token: 3 } }] {
             assert_eq!(Frame::from_bytes(&frame.to_bytes()), Ok(frame));
         }
     }
