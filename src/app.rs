@@ -13,7 +13,7 @@ use actix_web::dev::ServerHandle;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 use sealwire_actors::{Broker, Settings, StartError};
 use sealwire_bus::{Bus, BusError, RedisBus, RedisOptions};
-use sealwire_store::{MemoryStore, MongoStore, SqliteStore, Store, StoreError};
+use sealwire_store::{Departing, Export, Import, MemoryStore, MongoStore, SqliteStore, Store, StoreError};
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -29,6 +29,9 @@ const BACKLOG: i32 = 1_024;
 
 /// How long the accepting thread has to let go of the listener.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long MongoDB may take for a step of an operator's command: nobody waits for its answer.
+const UNHURRIED: Duration = Duration::from_secs(30);
 
 /// What the drain may take above its limit before it counts as stuck.
 const GRACE: Duration = Duration::from_secs(2);
@@ -55,6 +58,9 @@ pub(crate) enum RunError {
     /// The store that several nodes share cannot be used.
     #[error("cannot use the store that store.url names: {0}")]
     SharedStore(#[source] StoreError),
+    /// There is nothing to read out or to fill.
+    #[error("store.kind is \"memory\", and that keeps nothing; set it to \"sqlite\", or set store.url")]
+    KeepsNothing,
     /// The bus cannot be used.
     #[error("cannot use the bus: {0}")]
     Bus(#[from] BusError),
@@ -123,12 +129,58 @@ async fn start_broker(config: &Config, counts: &Arc<StoreCounts>) -> Result<Brok
 
 /// The store that the configuration names.
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>, RunError> {
-    let failed = |source| RunError::Store { directory: config.store.data_dir.clone(), source };
     Ok(match (config.store.url.reveal(), config.store.kind) {
         (Some(url), _) => Arc::new(MongoStore::open(url, config.timing.store).await.map_err(RunError::SharedStore)?),
         (None, StoreKind::Memory) => Arc::new(MemoryStore::new()),
-        (None, StoreKind::Sqlite) => Arc::new(SqliteStore::open(&config.store.data_dir).map_err(failed)?),
+        (None, StoreKind::Sqlite) => {
+            Arc::new(SqliteStore::open(&config.store.data_dir).map_err(|source| of_directory(config, source))?)
+        }
     })
+}
+
+/// Begins to read out the store that the configuration names, also while servers use it.
+///
+/// # Errors
+///
+/// See [`RunError`].
+pub(crate) async fn open_export(config: &Config) -> Result<Box<dyn Export>, RunError> {
+    let dir = &config.store.data_dir;
+    match (config.store.url.reveal(), config.store.kind) {
+        (Some(url), _) => MongoStore::export(url, unhurried(config)).await.map_err(RunError::SharedStore),
+        (None, StoreKind::Memory) => Err(RunError::KeepsNothing),
+        (None, StoreKind::Sqlite) => SqliteStore::export(dir).map_err(|source| of_directory(config, source)),
+    }
+}
+
+/// Begins to fill the store that the configuration names, which must be empty.
+///
+/// # Errors
+///
+/// See [`RunError`].
+pub(crate) async fn open_import(config: &Config) -> Result<Box<dyn Import>, RunError> {
+    let dir = &config.store.data_dir;
+    match (config.store.url.reveal(), config.store.kind) {
+        (Some(url), _) => MongoStore::import(url, unhurried(config)).await.map_err(RunError::SharedStore),
+        (None, StoreKind::Memory) => Err(RunError::KeepsNothing),
+        (None, StoreKind::Sqlite) => SqliteStore::import(dir).map_err(|source| of_directory(config, source)),
+    }
+}
+
+/// Takes the embedded store, which is to be moved; no server can use it meanwhile.
+///
+/// # Errors
+///
+/// See [`RunError`].
+pub(crate) fn open_departing(config: &Config) -> Result<Departing, RunError> {
+    Departing::take(&config.store.data_dir).map_err(|source| of_directory(config, source))
+}
+
+fn of_directory(config: &Config, source: StoreError) -> RunError {
+    RunError::Store { directory: config.store.data_dir.clone(), source }
+}
+
+fn unhurried(config: &Config) -> Duration {
+    config.timing.store.max(UNHURRIED)
 }
 
 /// The bus that the configuration names; a node alone has none.

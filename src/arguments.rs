@@ -33,6 +33,9 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with_all = ["config", "listen", "data_dir"])]
         reference: bool,
     },
+    /// Back the store up, restore it, or move it into MongoDB
+    #[command(subcommand, arg_required_else_help = true)]
+    Admin(AdminCommand),
     /// Ask a running server whether it is ready
     Healthcheck {
         /// The page to ask; without it the one of the server that the configuration describes
@@ -42,6 +45,61 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+}
+
+/// What is done to a store as a whole.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Write everything that the store holds into a file, also while servers use it
+    ///
+    /// The file is the same for every kind of store. It is read again and compared before it gets its name. It holds no text that
+    /// anybody has written, but who waits for mail of whom: keep it as carefully as the server.
+    Backup {
+        /// Where the store is
+        #[command(flatten)]
+        sources: StoreSources,
+        /// The file to make; it must not be there
+        file: PathBuf,
+    },
+    /// Fill an empty store from a file that `backup` has made
+    ///
+    /// The file is checked to its end before anything is written, and what was written is read back and compared. If this ends half way, no
+    /// server uses what is there: run it again.
+    Restore {
+        /// Where the store is to be
+        #[command(flatten)]
+        sources: StoreSources,
+        /// The file to read
+        file: PathBuf,
+    },
+    /// Move the embedded store (store.data_dir) into an empty MongoDB database (store.url)
+    ///
+    /// The server must be stopped. The embedded store is left as it is under another name, and is not served again. If this ends half way,
+    /// run it again.
+    Migrate {
+        /// Where the stores are
+        #[command(flatten)]
+        sources: StoreSources,
+    },
+}
+
+impl AdminCommand {
+    /// Where the configuration comes from.
+    pub(crate) fn overrides(&self) -> Overrides {
+        let (Self::Backup { sources, .. } | Self::Restore { sources, .. } | Self::Migrate { sources }) = self;
+        Overrides { file: sources.config.clone(), data_dir: sources.data_dir.clone(), ..Overrides::default() }
+    }
+}
+
+/// Where the configuration of a store comes from.
+#[derive(Debug, Args)]
+pub(crate) struct StoreSources {
+    /// Configuration file, as `serve` takes it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the embedded store
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
 }
 
 /// Where the configuration comes from.

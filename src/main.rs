@@ -3,6 +3,7 @@
 //! [`arguments`] -> [`config`] -> [`app`], which names the store, starts the broker (`sealwire-actors`) and serves
 //! [`http`].
 
+mod admin;
 mod app;
 mod arguments;
 mod config;
@@ -20,7 +21,7 @@ use std::{
 use clap::Parser;
 
 use crate::{
-    arguments::{Arguments, Command},
+    arguments::{AdminCommand, Arguments, Command},
     config::{Loaded, Overrides, Problems, Surroundings},
 };
 
@@ -37,6 +38,7 @@ fn main() {
         Command::CheckConfig { reference: true, .. } => show(&config::reference::page()),
         Command::CheckConfig { example: true, .. } => show(&config::reference::example()),
         Command::CheckConfig { sources, .. } => with_config(&sources.into(), |loaded| check_config(&loaded)),
+        Command::Admin(command) => with_config(&command.overrides(), |loaded| admin(&command, &loaded)),
         Command::Healthcheck { url, config } => healthcheck(url, config),
     };
     // Threads of the runtime that hang in a system call must not hold up the end.
@@ -77,6 +79,20 @@ fn serve(loaded: Loaded) -> i32 {
         Err(error) => {
             tracing::error!("{error}");
             FAILED
+        }
+    }
+}
+
+fn admin(command: &AdminCommand, loaded: &Loaded) -> i32 {
+    if let Err(error) = telemetry::init(&loaded.config.log) {
+        eprintln!("cannot log: {error}");
+        return FAILED;
+    }
+    match admin::run(command, &loaded.config) {
+        Ok(()) => OK,
+        Err(error) => {
+            eprintln!("sealwire: {error}");
+            if error.is_misuse() { MISUSED } else { FAILED }
         }
     }
 }

@@ -264,7 +264,7 @@ fn only_the_socket_of_a_session_knows_the_web_framework() {
 #[test]
 fn only_the_composition_root_names_a_concrete_store_or_bus() {
     let upstairs = |s: &Source| ["src/", "actors/src/"].iter().any(|room| s.path.starts_with(room));
-    let concrete = &["SqliteStore", "MemoryStore", "RedisBus", "MemoryBus", "MemoryHub"];
+    let concrete = &["SqliteStore", "MemoryStore", "MongoStore", "RedisBus", "MemoryBus", "MemoryHub"];
     let found = breaches(|s| upstairs(s) && s.path != "src/app.rs" && !s.is_test, concrete);
     assert_none(
         &found,

@@ -11,6 +11,7 @@ mod accounts;
 mod backups;
 pub mod conformance;
 mod counters;
+mod dump;
 mod error;
 mod mailboxes;
 mod memory;
@@ -22,13 +23,14 @@ pub use accounts::{
     Account, Accounts, Created, Device, Extended, ManifestChange, ManifestRecord, NewAccount, WrapPut, WrapRecord,
 };
 pub use backups::{BackupRecord, Backups};
+pub use dump::{Counts, DumpReader, DumpWriter, Export, Import, Piece, Tally, WholeAccount};
 pub use error::StoreError;
 pub use mailboxes::{
     Appended, Batch, BatchOutcome, EXPIRY_REACH, Expired, Fingerprint, Front, Held, Mail, MailKey, Mailboxes,
     NOTICE_LIFE, News, Notice, Place, Removal, Usage,
 };
 pub use memory::MemoryStore;
-pub use sqlite::SqliteStore;
+pub use sqlite::{Departing, SqliteStore};
 
 /// Everything that the server keeps.
 pub trait Store: Accounts + Mailboxes + Backups {}

@@ -154,7 +154,7 @@ fn read_wrap(fields: Fields<'_>) -> Result<WrapRecord> {
     Ok(WrapRecord { seq: fields.raw_number("seq")?, kid: fields.kid("kid")?, document: fields.bytes("document")? })
 }
 
-fn read_manifest(fields: Fields<'_>) -> Result<ManifestRecord> {
+pub(super) fn read_manifest(fields: Fields<'_>) -> Result<ManifestRecord> {
     Ok(ManifestRecord {
         version: fields.number("version")?,
         hash: fields.array("hash")?,

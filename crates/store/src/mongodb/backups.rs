@@ -8,6 +8,9 @@ use super::schema::Collections;
 use super::value::{Fields, binary, ordered};
 use crate::BackupRecord;
 
+/// Where the newest one stands, and the one before.
+const PLACES: [&str; 2] = ["newest", "before"];
+
 /// Makes a backup the newest one. An account has its document from the beginning, so an unknown name changes nothing.
 pub(super) async fn put(on: &Collections, username: &Username, new: &BackupRecord) -> Result<()> {
     let same = doc! { "$eq": ["$newest.id", binary(new.id)] };
@@ -20,16 +23,30 @@ pub(super) async fn put(on: &Collections, username: &Username, new: &BackupRecor
     on.backups.update_one(doc! { "_id": username.as_str() }, vec![update]).await.map(drop)
 }
 
+/// An account's document.
+pub(super) fn whole_document(username: &Username, backups: &[BackupRecord]) -> Document {
+    let mut whole = doc! { "_id": username.as_str() };
+    for (place, backup) in PLACES.into_iter().zip(backups) {
+        whole.insert(place, document(backup));
+    }
+    whole
+}
+
 fn document(backup: &BackupRecord) -> Document {
     doc! { "id": binary(backup.id), "data": binary(backup.data.as_ref()), "at": ordered(backup.at) }
 }
 
 /// The backups of an account, newest first.
 pub(super) async fn read(on: &Collections, username: &Username) -> Result<Vec<BackupRecord>> {
-    let Some(found) = on.backups.find_one(doc! { "_id": username.as_str() }).await? else { return Ok(Vec::new()) };
+    let found = on.backups.find_one(doc! { "_id": username.as_str() }).await?;
+    found.map_or(Ok(Vec::new()), |found| read_whole(Fields(&found)))
+}
+
+/// The backups that an account's document holds, newest first.
+pub(super) fn read_whole(found: Fields<'_>) -> Result<Vec<BackupRecord>> {
     let mut backups = Vec::new();
-    for place in ["newest", "before"] {
-        if let Some(fields) = Fields(&found).inner(place)? {
+    for place in PLACES {
+        if let Some(fields) = found.inner(place)? {
             let record =
                 BackupRecord { id: fields.array("id")?, data: fields.bytes("data")?, at: fields.number("at")? };
             backups.push(record);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use mongodb::ClientSession;
-use mongodb::bson::{Bson, Document, RawDocument, doc, oid::ObjectId};
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, oid::ObjectId};
 use mongodb::error::Result;
 use mongodb::options::{Hint, ReadConcern};
 use sealwire_protocol::{DeviceId, MessageId};
@@ -69,7 +69,7 @@ impl Work for Expiry {
 
 /// In the order in which the primary holds them, which is that of their arrival (of their copying, on a member that was
 /// made from another one); so there is no index of ages that every append would have to keep up.
-fn in_order_of_arrival() -> Hint {
+pub(super) fn in_order_of_arrival() -> Hint {
     Hint::Keys(doc! { "$natural": 1 })
 }
 
@@ -169,16 +169,19 @@ async fn keep(on: &Collections, session: &mut ClientSession, notices: &[Notice],
     for notices in notices.chunks(CHUNK) {
         let same = notices.iter().map(notice_document).collect::<Vec<_>>();
         on.notices.delete_many(doc! { "$or": same }).session(&mut *session).await?;
-        let documents = notices.iter().map(|notice| {
-            let mut document = notice_document(notice);
-            document.insert("_id", ObjectId::new());
-            document.insert("made_at", ordered(made_at));
-            raw(&document)
-        });
+        let documents = notices.iter().map(|notice| whole_document(notice, made_at));
         let documents = documents.collect::<Result<Vec<_>>>()?;
         on.notices.insert_many(documents).session(&mut *session).await?;
     }
     Ok(())
+}
+
+/// A notice as it is kept.
+pub(super) fn whole_document(notice: &Notice, made_at: u64) -> Result<RawDocumentBuf> {
+    let mut document = notice_document(notice);
+    document.insert("_id", ObjectId::new());
+    document.insert("made_at", ordered(made_at));
+    raw(&document)
 }
 
 fn notice_document(notice: &Notice) -> Document {

@@ -97,7 +97,7 @@ async fn repeats(on: &Collections, mail: &[Mail], rest: &mut Vec<usize>, outcome
     Ok(())
 }
 
-fn document(mail: &Mail) -> RawDocumentBuf {
+pub(super) fn document(mail: &Mail) -> RawDocumentBuf {
     rawdoc! {
         "_id": copy(&mail.key, &mail.device),
         "device": device(&mail.device),
@@ -113,7 +113,7 @@ fn document(mail: &Mail) -> RawDocumentBuf {
     }
 }
 
-fn read(found: &RawDocument) -> Result<Mail> {
+pub(super) fn read(found: &RawDocument) -> Result<Mail> {
     let fields = Fields(found);
     let (key, device) = fields.copy("_id")?;
     Ok(Mail {

@@ -10,6 +10,8 @@ mod backups;
 mod chains;
 mod error;
 mod expiry;
+mod export;
+mod import;
 mod mailboxes;
 mod options;
 mod schema;
@@ -25,8 +27,11 @@ use mongodb::Client;
 use mongodb::bson::{Document, doc};
 use sealwire_protocol::{DeviceId, MessageId, Username};
 
+use self::export::MongoExport;
+use self::import::MongoImport;
 use self::schema::Collections;
 use self::usage::{FRESH, Stamp, Usages};
+use crate::dump::{Export, Import};
 use crate::{
     Account, Accounts, BackupRecord, Backups, Batch, BatchOutcome, Created, Expired, Extended, Front, Held, MailKey,
     Mailboxes, ManifestChange, ManifestRecord, NewAccount, News, StoreError, Usage, WrapPut, WrapRecord,
@@ -52,23 +57,36 @@ impl MongoStore {
     /// answers; [`StoreError::Damaged`] when the version is not one. No text repeats anything of the URL but the database's
     /// name.
     pub async fn open(url: &str, patience: Duration) -> Result<Self, StoreError> {
-        let (options, database) = options::client(url, patience).await?;
-        let client = Client::with_options(options).map_err(|error| StoreError::Open(error::describe(&error)))?;
-        let database = client.database(&database);
-        let on = Collections::of(client, database);
-        let store = Self { on, usages: Usages::default(), patience };
-        let hello = store.in_time(async { store.on.database.run_command(doc! { "hello": 1 }).await }).await?;
-        check_server(&hello)?;
-        schema::prepare(&store.on).await?;
-        Ok(store)
+        let on = connect(url, patience).await?;
+        schema::prepare(&on).await?;
+        Ok(Self { on, usages: Usages::default(), patience })
     }
 
-    /// Waits no longer than the patience. A request that is given up ends with its connection.
+    /// Reads the store that `url` names out, also while servers use it. `patience` is how long each step may take.
+    ///
+    /// The whole of it must be read while MongoDB still keeps the history of that moment (five minutes, unless
+    /// `minSnapshotHistoryWindowInSeconds` says otherwise).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`StoreError::Open`] when there is no store.
+    pub async fn export(url: &str, patience: Duration) -> Result<Box<dyn Export>, StoreError> {
+        let on = connect(url, patience).await?;
+        schema::check_whole(&on).await?;
+        Ok(Box::new(MongoExport::open(on, patience).await?))
+    }
+
+    /// Begins to fill the database that `url` names, which must not be there, or hold what an import has left that ended half
+    /// way. `patience` is how long each step may take.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`StoreError::Open`] when a store is there already, also an empty one.
+    pub async fn import(url: &str, patience: Duration) -> Result<Box<dyn Import>, StoreError> {
+        let on = connect(url, patience).await?;
+        Ok(Box::new(MongoImport::open(on, patience).await?))
+    }
+
     async fn in_time<T>(&self, request: impl Future<Output = mongodb::error::Result<T>>) -> Result<T, StoreError> {
-        match tokio::time::timeout(self.patience, request).await {
-            Ok(outcome) => outcome.map_err(error::running),
-            Err(_) => Err(StoreError::Unavailable(format!("MongoDB has not answered within {:?}", self.patience))),
-        }
+        in_time(self.patience, request).await
     }
 
     async fn usage_since(&self, device: &DeviceId, from: &Username, age: Duration) -> Result<Usage, StoreError> {
@@ -83,6 +101,27 @@ impl MongoStore {
         let begun = self.usages.begin_count(device, Instant::now());
         let count = self.in_time(mailboxes::count(&self.on, device, Stamp::at(begun))).await?;
         Ok(self.usages.end_count(device, from, count))
+    }
+}
+
+async fn connect(url: &str, patience: Duration) -> Result<Collections, StoreError> {
+    let (options, database) = options::client(url, patience).await?;
+    let client = Client::with_options(options).map_err(|error| StoreError::Open(error::describe(&error)))?;
+    let database = client.database(&database);
+    let on = Collections::of(client, database);
+    let hello = in_time(patience, async { on.database.run_command(doc! { "hello": 1 }).await }).await?;
+    check_server(&hello)?;
+    Ok(on)
+}
+
+/// Waits no longer than the patience. A request that is given up ends with its connection.
+async fn in_time<T>(
+    patience: Duration,
+    request: impl Future<Output = mongodb::error::Result<T>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(patience, request).await {
+        Ok(outcome) => outcome.map_err(error::running),
+        Err(_) => Err(StoreError::Unavailable(format!("MongoDB has not answered within {patience:?}"))),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | collection | `_id` | one document for each |
 //! | --- | --- | --- |
-//! | `meta` | a name | `schema`: the version; `expiry`: written by each sweep, so that two do not run at once |
+//! | `meta` | a name | `schema`: the version; `expiry`: written by each sweep, so that two do not run at once; `import`: there while the database is being filled |
 //! | `accounts` | user name | account, with the newest link and its devices; stays when it is deleted, without keys |
 //! | `manifests` | (generated) | link of a chain |
 //! | `backups` | user name | account: its newest backup and the one before |
@@ -60,11 +60,11 @@ impl Collections {
 
 /// Makes what is missing. Several nodes may do so at once: each step finds done what another one has done.
 pub(super) async fn prepare(on: &Collections) -> std::result::Result<(), StoreError> {
+    refuse_unfinished(on).await?;
     check_version(on).await?;
-    for (name, schema) in validators() {
-        make_collection(&on.database, name, schema).await.map_err(running)?;
-    }
-    make_indexes(on).await.map_err(running)?;
+    // An import writes its mark first and looks for a version then; so one of the two sees the other.
+    refuse_unfinished(on).await?;
+    make(on).await.map_err(running)?;
     on.meta
         .update_one(doc! { "_id": "expiry" }, doc! { "$setOnInsert": { "runs": 0_i64 } })
         .upsert(true)
@@ -73,21 +73,80 @@ pub(super) async fn prepare(on: &Collections) -> std::result::Result<(), StoreEr
     Ok(())
 }
 
+/// Makes collections, validators and indexes where they are missing.
+pub(super) async fn make(on: &Collections) -> Result<()> {
+    for (name, schema) in validators() {
+        make_collection(&on.database, name, schema).await?;
+    }
+    make_indexes(on).await
+}
+
+/// The mark of a database that is being filled, or was left half way.
+pub(super) fn import_mark() -> Document {
+    doc! { "_id": "import" }
+}
+
+async fn refuse_unfinished(on: &Collections) -> std::result::Result<(), StoreError> {
+    if on.meta.find_one(import_mark()).await.map_err(running)?.is_none() {
+        return Ok(());
+    }
+    Err(StoreError::Open(format!(
+        "the database {:?} is being filled by `sealwire admin restore` or `migrate`, or was left half way. Wait for its end; if it \
+         has failed, run it again, or drop the database",
+        on.database.name(),
+    )))
+}
+
+/// Refuses a database that does not hold a store of this version, and makes nothing.
+pub(super) async fn check_whole(on: &Collections) -> std::result::Result<(), StoreError> {
+    refuse_unfinished(on).await?;
+    let version = read_version(on).await?;
+    if version.is_none() {
+        return Err(StoreError::Open(format!("the database {:?} holds no store of Sealwire", on.database.name())));
+    }
+    check_known(on, version)
+}
+
+/// Refuses a database that holds anything.
+pub(super) async fn check_free(on: &Collections) -> std::result::Result<(), StoreError> {
+    if read_version(on).await?.is_some() {
+        return Err(StoreError::Open(format!(
+            "the database {:?} holds a store already, and nothing was changed. Name another one in the path of the URL, or drop it; \
+             a server must not have been started on it",
+            on.database.name(),
+        )));
+    }
+    refuse_foreign(on).await
+}
+
+async fn refuse_foreign(on: &Collections) -> std::result::Result<(), StoreError> {
+    let others = on.database.list_collection_names().await.map_err(running)?;
+    if others.iter().any(|name| name != "meta" && !name.starts_with("system.")) && read_version(on).await?.is_none() {
+        return Err(StoreError::Open(format!(
+            "the database {:?} holds collections and none of Sealwire's marks; name another one in the path of the URL",
+            on.database.name(),
+        )));
+    }
+    Ok(())
+}
+
+/// Marks a database as a store of this version.
+pub(super) async fn write_version(on: &Collections) -> Result<()> {
+    let written = on.meta.update_one(doc! { "_id": "schema" }, doc! { "$setOnInsert": { "version": VERSION } });
+    written.upsert(true).await.map(drop)
+}
+
 /// The version is written first, so that a database without one is nobody's or somebody else's.
 async fn check_version(on: &Collections) -> std::result::Result<(), StoreError> {
     if read_version(on).await?.is_none() {
-        let others = on.database.list_collection_names().await.map_err(running)?;
-        if others.iter().any(|name| name != "meta" && !name.starts_with("system.")) && read_version(on).await?.is_none()
-        {
-            return Err(StoreError::Open(format!(
-                "the database {:?} holds collections and none of Sealwire's marks; name another one in the path of the URL",
-                on.database.name(),
-            )));
-        }
-        let written = on.meta.update_one(doc! { "_id": "schema" }, doc! { "$setOnInsert": { "version": VERSION } });
-        written.upsert(true).await.map_err(running)?;
+        refuse_foreign(on).await?;
+        write_version(on).await.map_err(running)?;
     }
-    match read_version(on).await? {
+    check_known(on, read_version(on).await?)
+}
+
+fn check_known(on: &Collections, version: Option<i64>) -> std::result::Result<(), StoreError> {
+    match version {
         Some(version) if version == VERSION => Ok(()),
         Some(version) if version > VERSION => Err(StoreError::Open(format!(
             "the database {:?} was written by a newer version of Sealwire (schema {version}, this one knows {VERSION}); \

@@ -110,12 +110,12 @@ fn find(transaction: &Transaction<'_>, username: &Username) -> rusqlite::Result<
         .optional()
 }
 
-fn devices(transaction: &Transaction<'_>, account: i64) -> rusqlite::Result<Vec<Device>> {
-    let mut statement = transaction.prepare_cached(
+pub(super) fn devices(connection: &Connection, account: i64) -> rusqlite::Result<Vec<Device>> {
+    let mut statement = connection.prepare_cached(
         "SELECT id, dsk, last_seen FROM devices WHERE account = ?1 AND removed_at IS NULL ORDER BY id",
     )?;
     let mut devices = statement.query_map([account], device)?.collect::<Result<Vec<_>, _>>()?;
-    devices.iter_mut().try_for_each(|device| add_wraps(transaction, device))?;
+    devices.iter_mut().try_for_each(|device| add_wraps(connection, device))?;
     Ok(devices)
 }
 
@@ -131,8 +131,8 @@ fn device(found: &Row<'_>) -> rusqlite::Result<Device> {
 
 /// The wrap key that has not been replaced is the newest one. `seq` rises with every key, and the numbers that look negative
 /// here are the highest ones ([`row::bits`]).
-fn add_wraps(transaction: &Transaction<'_>, device: &mut Device) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
+fn add_wraps(connection: &Connection, device: &mut Device) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
         "SELECT replaced_at, kid, seq, document FROM wraps WHERE device = ?1 ORDER BY seq < 0 DESC, seq DESC",
     )?;
     let mut wraps = statement.query([device.id.as_bytes()])?;
@@ -165,7 +165,7 @@ pub(super) fn manifests(
         .collect()
 }
 
-fn manifest(found: &Row<'_>) -> rusqlite::Result<ManifestRecord> {
+pub(super) fn manifest(found: &Row<'_>) -> rusqlite::Result<ManifestRecord> {
     Ok(ManifestRecord {
         version: row::unsigned(found, 0)?,
         hash: row::hash(found, 1)?,

@@ -39,9 +39,19 @@ fn replace(transaction: &Transaction<'_>, account: i64, new: &BackupRecord) -> r
     transaction
         .prepare_cached("UPDATE backups SET replaced_at = ?2 WHERE account = ?1")?
         .execute((account, row::ordered(new.at)))?;
+    insert(transaction, account, new, None)
+}
+
+/// Adds a backup as it is.
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    account: i64,
+    new: &BackupRecord,
+    replaced_at: Option<i64>,
+) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached("INSERT INTO backups (account, id, put_at, data) VALUES (?1, ?2, ?3, ?4)")?
-        .execute((account, new.id, row::ordered(new.at), &new.data[..]))
+        .prepare_cached("INSERT INTO backups (account, id, put_at, replaced_at, data) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute((account, new.id, row::ordered(new.at), replaced_at, &new.data[..]))
         .map(drop)
 }
 

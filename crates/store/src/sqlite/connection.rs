@@ -46,6 +46,58 @@ pub(super) fn open_reader(dir: &DataDir) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Opens a database that another process may be using, to read what it holds now.
+pub(super) fn open_snapshot(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path, Sync::Full)?;
+    let version = check_owner(&connection, path)?;
+    if version < schema::VERSION {
+        return Err(StoreError::Open(format!(
+            "{} was written by an older sealwire: its schema has version {version}, this program reads version {}. Start this \
+             version's server on it once, or use the older program",
+            path.display(),
+            schema::VERSION
+        )));
+    }
+    pragmas(&connection, &[("query_only", "ON")]).map_err(|error| while_opening(path, &error))?;
+    // The moment is that of the first read.
+    let begun = connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema");
+    begun.map_err(|error| while_opening(path, &error))?;
+    Ok(connection)
+}
+
+/// Makes a database that is filled at once, and synced when it is complete.
+pub(super) fn create_unsynced(path: &Path) -> Result<Connection, StoreError> {
+    let mut connection = connect(path, Sync::Off)?;
+    schema::create(&mut connection).map_err(|error| while_opening(path, &error))?;
+    Ok(connection)
+}
+
+/// Brings a database that nobody serves up to date, and leaves it in one file.
+pub(super) fn settle(path: &Path) -> Result<(), StoreError> {
+    let mut connection = connect(path, Sync::Full)?;
+    check(&connection, path)?;
+    schema::migrate(&mut connection).map_err(|error| while_opening(path, &error))?;
+    close(connection, path)
+}
+
+/// Checks a database from end to end and closes it, everything in one file.
+pub(super) fn close_checked(connection: Connection, path: &Path) -> Result<(), StoreError> {
+    check_all(&connection, path, "PRAGMA integrity_check(1)")?;
+    close(connection, path)
+}
+
+/// Folds the log in. SQLite does so by itself when the last connection goes, and says nothing if it cannot.
+fn close(connection: Connection, path: &Path) -> Result<(), StoreError> {
+    let folded = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    if folded.map_err(|error| while_opening(path, &error))? != 0 {
+        return Err(StoreError::Open(format!(
+            "{} is in use by another program. Close what has it open, a database shell or a backup",
+            path.display()
+        )));
+    }
+    connection.close().map_err(|(_, error)| while_opening(path, &error))
+}
+
 /// Makes the database under another name, complete with schema and mode, and only then gives it its own: one that has
 /// the right name and no content is damaged for certain, and never taken for a new one.
 fn create(dir: &DataDir) -> Result<(), StoreError> {
@@ -99,17 +151,20 @@ fn pragmas(connection: &Connection, settings: &[(&str, &str)]) -> rusqlite::Resu
     settings.iter().try_for_each(|(name, value)| connection.pragma_update(None, name, value))
 }
 
-/// Refuses a file that is another program's, of a later version, or damaged.
-fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let integer = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let integer = |name| integer(name).map_err(|error| while_opening(path, &error));
-    if integer("application_id")? != schema::APPLICATION_ID {
+fn integer(connection: &Connection, path: &Path, name: &str) -> Result<i64, StoreError> {
+    let number = connection.pragma_query_value(None, name, |row| row.get(0));
+    number.map_err(|error| while_opening(path, &error))
+}
+
+/// Refuses a file that is another program's or of a later version; gives its version.
+fn check_owner(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    if integer(connection, path, "application_id")? != schema::APPLICATION_ID {
         return Err(StoreError::Open(format!(
             "{} is a database of another program. Choose another data directory (--data-dir)",
             path.display()
         )));
     }
-    let version = integer("user_version")?;
+    let version = integer(connection, path, "user_version")?;
     if version > schema::VERSION {
         return Err(StoreError::Open(format!(
             "{} was written by a newer sealwire: its schema has version {version}, this program knows up to version {}. \
@@ -118,6 +173,12 @@ fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
             schema::VERSION
         )));
     }
+    Ok(version)
+}
+
+/// Refuses a file that is another program's, of a later version, or damaged.
+fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    check_owner(connection, path)?;
     let mode = connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
     if mode.map_err(|error| while_opening(path, &error))? != "wal" {
         return Err(StoreError::Open(format!(
@@ -126,12 +187,12 @@ fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
             path.display()
         )));
     }
-    let size = u64::try_from(integer("page_count")?).unwrap_or(0) * 4096;
-    if size > CHECKED_AT_START { Ok(()) } else { check_pages(connection, path) }
+    let size = u64::try_from(integer(connection, path, "page_count")?).unwrap_or(0) * 4096;
+    if size > CHECKED_AT_START { Ok(()) } else { check_all(connection, path, "PRAGMA quick_check(1)") }
 }
 
-fn check_pages(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let finding = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+fn check_all(connection: &Connection, path: &Path, how: &str) -> Result<(), StoreError> {
+    let finding = connection.query_row(how, [], |row| row.get::<_, String>(0));
     let finding = finding.map_err(|error| while_opening(path, &error))?;
     if finding == "ok" { Ok(()) } else { Err(damaged(path, &format!("its check says \"{finding}\""))) }
 }

@@ -88,7 +88,7 @@ fn notices_of(transaction: &Transaction<'_>, gone: &[Due]) -> rusqlite::Result<V
 }
 
 /// One that is there already moves to the end.
-fn keep(transaction: &Transaction<'_>, notice: &Notice, made_at: u64) -> rusqlite::Result<()> {
+pub(super) fn keep(transaction: &Transaction<'_>, notice: &Notice, made_at: u64) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("INSERT OR REPLACE INTO notices (device, message, made_at) VALUES (?1, ?2, ?3)")?
         .execute((notice.device.as_bytes(), notice.message_id.as_bytes(), row::ordered(made_at)))

@@ -12,6 +12,10 @@ use crate::StoreError;
 pub(super) const DATABASE: &str = "sealwire.db";
 /// The database while it is being made.
 pub(super) const NEW_DATABASE: &str = "sealwire.db.new";
+/// A database that is being filled from a backup.
+const RESTORED_DATABASE: &str = "sealwire.db.restoring";
+/// A database that was moved into another store, and is not to be served again.
+const RETIRED_DATABASE: &str = "sealwire.db.migrated";
 const LOCK: &str = "sealwire.lock";
 /// A page of SQLite has 512 bytes or more, so no database is shorter.
 const SHORTEST: u64 = 512;
@@ -73,8 +77,10 @@ impl DataDir {
         sync_ancestors(&self.path).map_err(|error| cannot("sync what is above", &self.path, &error))
     }
 
-    /// A new database next to the log of a lost one would be taken apart by it.
+    /// A new database next to the log of a lost one would be taken apart by it; next to one that was half restored, or moved
+    /// away, it would hide that people's accounts are elsewhere.
     fn refuse_orphans(&self) -> Result<(), StoreError> {
+        self.refuse_others()?;
         let database = self.database();
         let log = with_suffix(&database, "-wal");
         if !log.exists() {
@@ -91,24 +97,113 @@ impl DataDir {
     /// Removes what a server that was stopped at its first start may have left, and makes the empty file that only its
     /// owner may read; SQLite gives its own files the same mode.
     pub(super) fn start_new_database(&self) -> Result<PathBuf, StoreError> {
-        let path = self.new_database();
-        for suffix in ["", "-journal", "-wal", "-shm"] {
-            remove_if_there(&with_suffix(&path, suffix)).map_err(|error| cannot("replace", &path, &error))?;
-        }
-        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
-        file.map_err(|error| cannot("create the database", &path, &error))?;
-        Ok(path)
+        start(self.new_database())
     }
 
     /// Gives a database that is complete and closed its name: it is there as a whole or not at all.
     pub(super) fn finish_new_database(&self) -> Result<(), StoreError> {
-        let (from, to) = (self.new_database(), self.database());
-        let finish = File::open(&from)
+        self.finish(&self.new_database())
+    }
+
+    fn finish(&self, from: &Path) -> Result<(), StoreError> {
+        let to = self.database();
+        let finish = File::open(from)
             .and_then(|file| file.sync_all())
-            .and_then(|()| fs::rename(&from, &to))
+            .and_then(|()| fs::rename(from, &to))
             .and_then(|()| sync_directory(&self.path));
         finish.map_err(|error| cannot("create the database", &to, &error))
     }
+}
+
+/// What is done by an operator's commands, and what they leave.
+impl DataDir {
+    /// The embedded store of a directory that may be in use.
+    pub(super) fn database_in(path: &Path) -> Result<PathBuf, StoreError> {
+        let database = path.join(DATABASE);
+        if database.exists() {
+            return Ok(database);
+        }
+        Err(StoreError::Open(format!(
+            "there is no store in {}: {DATABASE} is missing. Name its directory (--data-dir)",
+            path.display()
+        )))
+    }
+
+    /// The database that is to be moved into another store: the one that is served, or the one that a migration which did not come
+    /// to its end has retired already.
+    pub(super) fn database_to_move(path: &Path) -> Result<PathBuf, StoreError> {
+        let retired = path.join(RETIRED_DATABASE);
+        match (Self::database_in(path), retired.exists()) {
+            (Ok(_), true) => Err(StoreError::Open(format!(
+                "{} holds a store, and {RETIRED_DATABASE}, which was moved before. Move the one away that is not to be migrated",
+                path.display()
+            ))),
+            (Err(_), true) => Ok(retired),
+            (found, false) => found,
+        }
+    }
+
+    /// Takes a database that is closed out of service, durably.
+    pub(super) fn retire(&self, database: &Path) -> Result<PathBuf, StoreError> {
+        let retired = self.path.join(RETIRED_DATABASE);
+        if database != retired {
+            let renamed = fs::rename(database, &retired).and_then(|()| sync_directory(&self.path));
+            renamed.map_err(|error| cannot("rename", database, &error))?;
+        }
+        Ok(retired)
+    }
+
+    /// Makes the empty file for a database that is to be restored, throwing away what a restore that was cut off has left.
+    pub(super) fn start_restored_database(&self) -> Result<PathBuf, StoreError> {
+        let database = self.database();
+        if database.exists() || with_suffix(&database, "-wal").exists() {
+            return Err(StoreError::Open(format!(
+                "{} holds a store already, and nothing was changed. Name an empty directory (--data-dir), or move what lies \
+                 there away",
+                self.path.display()
+            )));
+        }
+        start(self.path.join(RESTORED_DATABASE))
+    }
+
+    /// Makes a restored database durable that is complete and closed.
+    pub(super) fn sync_restored_database(&self) -> Result<(), StoreError> {
+        let path = self.path.join(RESTORED_DATABASE);
+        File::open(&path).and_then(|file| file.sync_all()).map_err(|error| cannot("sync", &path, &error))
+    }
+
+    /// Gives a restored database its name: from now on it is the store.
+    pub(super) fn finish_restored_database(&self) -> Result<(), StoreError> {
+        self.finish(&self.path.join(RESTORED_DATABASE))?;
+        sync_ancestors(&self.path).map_err(|error| cannot("sync what is above", &self.path, &error))
+    }
+
+    fn refuse_others(&self) -> Result<(), StoreError> {
+        let path = self.path.display();
+        let why = if self.path.join(RESTORED_DATABASE).exists() {
+            format!(
+                "a restore into {path} has not come to its end, so it is not served. Run `sealwire admin restore` again; to start \
+                 empty, remove {RESTORED_DATABASE} there"
+            )
+        } else if self.path.join(RETIRED_DATABASE).exists() {
+            format!(
+                "the store in {path} was moved to MongoDB by `sealwire admin migrate`, so it is not served any more. Set store.url, or \
+                 run the migration again if it has failed; to start empty, move {RETIRED_DATABASE} away"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(StoreError::Open(why))
+    }
+}
+
+fn start(path: PathBuf) -> Result<PathBuf, StoreError> {
+    for suffix in ["", "-journal", "-wal", "-shm"] {
+        remove_if_there(&with_suffix(&path, suffix)).map_err(|error| cannot("replace", &path, &error))?;
+    }
+    let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
+    file.map_err(|error| cannot("create the database", &path, &error))?;
+    Ok(path)
 }
 
 /// The path with something added to its last component.

@@ -52,7 +52,7 @@ fn append(transaction: &Transaction<'_>, mail: &Mail) -> rusqlite::Result<Append
 }
 
 /// Answers 0 when the copy is held already.
-fn insert(transaction: &Transaction<'_>, mail: &Mail) -> rusqlite::Result<usize> {
+pub(super) fn insert(transaction: &Transaction<'_>, mail: &Mail) -> rusqlite::Result<usize> {
     transaction
         .prepare_cached(
             "INSERT INTO mail
@@ -142,7 +142,7 @@ pub(super) fn front(
          FROM mail WHERE id = ?1",
     )?;
     let mail =
-        ids.iter().map(|id| statement.query_row([id], |found| mail(*device, found))).collect::<Result<_, _>>()?;
+        ids.iter().map(|id| statement.query_row([id], |found| mail(*device, found, 0))).collect::<Result<_, _>>()?;
     Ok(Front { mail, more })
 }
 
@@ -176,17 +176,18 @@ fn key(found: &Row<'_>, column: usize) -> rusqlite::Result<MailKey> {
     Ok(MailKey { from_device: row::device(found, column)?, message_id: row::message(found, column + 1)? })
 }
 
-fn mail(device: DeviceId, found: &Row<'_>) -> rusqlite::Result<Mail> {
+/// A copy whose sending device stands in this column, and the rest behind it.
+pub(super) fn mail(device: DeviceId, found: &Row<'_>, column: usize) -> rusqlite::Result<Mail> {
     Ok(Mail {
         device,
-        key: key(found, 0)?,
-        from: row::username(found, 2)?,
-        own: found.get(3)?,
-        order: row::unsigned(found, 4)?,
-        accepted_at: row::from_bits(found, 5)?,
-        fingerprint: fingerprint(found, 6)?,
-        wrap: row::bytes(found, 8)?,
-        shared: row::bytes(found, 9)?,
+        key: key(found, column)?,
+        from: row::username(found, column + 2)?,
+        own: found.get(column + 3)?,
+        order: row::unsigned(found, column + 4)?,
+        accepted_at: row::from_bits(found, column + 5)?,
+        fingerprint: fingerprint(found, column + 6)?,
+        wrap: row::bytes(found, column + 8)?,
+        shared: row::bytes(found, column + 9)?,
     })
 }
 

@@ -8,9 +8,12 @@ mod accounts;
 mod backups;
 mod changes;
 mod connection;
+mod departing;
 mod error;
 mod expiry;
+mod export;
 mod files;
+mod import;
 mod mailboxes;
 mod row;
 mod schema;
@@ -30,11 +33,15 @@ use rusqlite::Connection;
 use sealwire_protocol::{DeviceId, MessageId, Username};
 
 use self::connection::Sync;
+pub use self::departing::Departing;
+use self::export::SqliteExport;
 use self::files::DataDir;
+use self::import::SqliteImport;
 use self::seen::Seen;
 use self::worker::Worker;
 use self::writer::Writer;
 use crate::counters::Counters;
+use crate::dump::{Export, Import};
 use crate::{
     Account, Accounts, BackupRecord, Backups, Batch, BatchOutcome, Created, Expired, Extended, Front, Held, MailKey,
     Mailboxes, ManifestChange, ManifestRecord, NewAccount, News, StoreError, Usage, WrapPut, WrapRecord,
@@ -96,6 +103,24 @@ impl SqliteStore {
             writer: Worker::start("store-writer", WAITING_WRITES, writer).map_err(no_thread)?,
             _dir: dir,
         })
+    }
+
+    /// Reads the store of a data directory out, also while a server uses it. Its schema must be this version's.
+    ///
+    /// What a device was [seen](Accounts::device_seen) at within the last minute may be missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when there is none, or it cannot be read; the text says how to go on.
+    pub fn export(dir: &Path) -> Result<Box<dyn Export>, StoreError> {
+        Ok(Box::new(SqliteExport::open(&DataDir::database_in(dir)?)?))
+    }
+
+    /// Begins to fill the store of a data directory, which holds none and is used by no server; makes the directory if need be.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when it holds one, is in use, or cannot be written; the text says how to go on.
+    pub fn import(dir: &Path) -> Result<Box<dyn Import>, StoreError> {
+        Ok(Box::new(SqliteImport::open(DataDir::take(dir)?)?))
     }
 
     async fn read<T, F>(&self, job: F) -> Result<T, StoreError>

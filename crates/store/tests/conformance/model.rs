@@ -8,8 +8,9 @@ use sealwire_parts::MongoReplicaSet;
 use sealwire_protocol::{DeviceId, Kid, MessageId};
 use sealwire_store::conformance::{device, message, name};
 use sealwire_store::{
-    Account, Appended, BackupRecord, Batch, Expired, Extended, Fingerprint, Front, Held, Mail, MailKey, ManifestChange,
-    ManifestRecord, MemoryStore, MongoStore, NewAccount, Removal, SqliteStore, Store, Usage, WrapPut, WrapRecord,
+    Account, Appended, BackupRecord, Batch, DumpReader, DumpWriter, Expired, Export, Extended, Fingerprint, Front,
+    Held, Import, Mail, MailKey, ManifestChange, ManifestRecord, MemoryStore, MongoStore, NewAccount, Removal,
+    SqliteStore, Store, Tally, Usage, WrapPut, WrapRecord,
 };
 
 const SENDERS: [&str; 3] = ["alice", "bob", "carol"];
@@ -224,14 +225,55 @@ async fn ask(store: &impl Store, step: &Step, question: &Question) -> Answers {
 /// Takes the steps on a store and on the model.
 async fn compare(store: &impl Store, steps: &[(Step, Question)]) -> Result<(), TestCaseError> {
     let model = MemoryStore::new();
+    begin(store, &model).await;
+    go_on(store, &model, steps).await
+}
+
+async fn begin(store: &impl Store, model: &MemoryStore) {
     for (who, devices) in [("alice", &[1, 2, 100][..]), ("bob", &[3, 101])] {
         register(store, who, devices).await;
-        register(&model, who, devices).await;
+        register(model, who, devices).await;
     }
+}
+
+async fn go_on(store: &impl Store, model: &MemoryStore, steps: &[(Step, Question)]) -> Result<(), TestCaseError> {
     for (step, question) in steps {
-        prop_assert_eq!(ask(store, step, question).await, ask(&model, step, question).await);
+        prop_assert_eq!(ask(store, step, question).await, ask(model, step, question).await);
     }
     Ok(())
+}
+
+/// Writes a store that is in use into a file, and fills another one from it.
+async fn move_over(mut from: Box<dyn Export>, mut to: Box<dyn Import>) {
+    let (mut writer, mut tally) = (DumpWriter::begin(Vec::new()).unwrap(), Tally::default());
+    loop {
+        let pieces = from.next().await.unwrap();
+        if pieces.is_empty() {
+            break;
+        }
+        pieces.iter().for_each(|piece| writer.add(piece).unwrap());
+    }
+    let (file, counts) = writer.end().unwrap();
+    let mut reader = DumpReader::begin(&file[..]).unwrap();
+    loop {
+        let pieces = reader.pieces().unwrap();
+        if pieces.is_empty() {
+            break;
+        }
+        pieces.iter().for_each(|piece| tally.add(piece));
+        to.put(pieces).await.unwrap();
+    }
+    let (mut back, mut found) = (to.read_back().await.unwrap(), Tally::default());
+    loop {
+        let pieces = back.next().await.unwrap();
+        if pieces.is_empty() {
+            break;
+        }
+        pieces.iter().for_each(|piece| found.add(piece));
+    }
+    drop(back);
+    assert_eq!((found, tally.counts()), (tally, counts));
+    to.release().await.unwrap();
 }
 
 fn steps() -> impl Strategy<Value = Vec<(Step, Question)>> {
@@ -249,6 +291,18 @@ proptest! {
     fn the_embedded_store_answers_random_steps_like_the_model(steps in steps()) {
         let dir = tempfile::tempdir().unwrap();
         runtime().block_on(compare(&SqliteStore::open(dir.path()).unwrap(), &steps))?;
+    }
+
+    #[test]
+    fn nobody_can_tell_an_embedded_store_from_what_was_restored_of_it(before in steps(), after in steps()) {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        runtime().block_on(async {
+            let (store, model) = (SqliteStore::open(here.path()).unwrap(), MemoryStore::new());
+            begin(&store, &model).await;
+            go_on(&store, &model, &before).await?;
+            move_over(SqliteStore::export(here.path()).unwrap(), SqliteStore::import(there.path()).unwrap()).await;
+            go_on(&SqliteStore::open(there.path()).unwrap(), &model, &after).await
+        })?;
     }
 }
 
@@ -273,6 +327,36 @@ mod heavy {
             case.set(case.get() + 1);
             let url = set.url_of(&format!("case-{}", case.get()));
             runtime.block_on(async { compare(&MongoStore::open(&url, PATIENCE).await.unwrap(), &steps).await })
+        });
+        outcome.unwrap();
+    }
+
+    /// From the embedded store into MongoDB, from there into another database, and back.
+    #[test]
+    fn nobody_can_tell_that_a_store_went_through_mongodb_and_back() {
+        let runtime = runtime();
+        let set = runtime.block_on(MongoReplicaSet::start(1));
+        let cases = if std::env::var_os("SEALWIRE_LONG").is_some() { 100 } else { 8 };
+        let mut runner = TestRunner::new(Config { cases, ..Config::default() });
+        let case = Cell::new(0);
+        let outcome = runner.run(&(steps(), steps(), steps(), steps()), |(first, second, third, fourth)| {
+            case.set(case.get() + 1);
+            let url = |n: u32| set.url_of(&format!("moved-{}-{n}", case.get()));
+            let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            runtime.block_on(async {
+                let model = MemoryStore::new();
+                let store = SqliteStore::open(here.path()).unwrap();
+                begin(&store, &model).await;
+                go_on(&store, &model, &first).await?;
+                let import = async |n| MongoStore::import(&url(n), PATIENCE).await.unwrap();
+                let export = async |n| MongoStore::export(&url(n), PATIENCE).await.unwrap();
+                move_over(SqliteStore::export(here.path()).unwrap(), import(1).await).await;
+                go_on(&MongoStore::open(&url(1), PATIENCE).await.unwrap(), &model, &second).await?;
+                move_over(export(1).await, import(2).await).await;
+                go_on(&MongoStore::open(&url(2), PATIENCE).await.unwrap(), &model, &third).await?;
+                move_over(export(2).await, SqliteStore::import(there.path()).unwrap()).await;
+                go_on(&SqliteStore::open(there.path()).unwrap(), &model, &fourth).await
+            })
         });
         outcome.unwrap();
     }
