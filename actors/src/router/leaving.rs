@@ -53,6 +53,7 @@ impl Link {
             left.add(node);
             self.places.retain(|_, known| known.place.is_none_or(|place| place.node != node));
         }
+        self.heard.lock().forget(node);
         let mut peers = self.peers.lock();
         *peers = peers.iter().copied().filter(|peer| *peer != node).collect();
         drop(peers);

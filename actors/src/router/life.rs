@@ -27,7 +27,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// How often a node tells the others that it lives, so that a gap is noticed when nothing else follows.
 const TICK: Duration = Duration::from_secs(1);
-/// How often a node that does not count for the others asks the store who has mail.
+/// How often a node that does not count for the others, or misses one of them, asks the store who has mail.
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often any node does, enters its connections again, and re-checks its accounts.
 const CARE: Duration = Duration::from_secs(30);
@@ -219,7 +219,7 @@ impl Life {
                 self.check_accounts().await;
                 self.node.set_clock().await;
             }
-            if care || !self.link.is_up() {
+            if care || !self.link.is_up() || self.link.misses_somebody() {
                 self.look_for_mail().await;
             }
         }

@@ -7,19 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use sealwire_bus::frames::Frame;
 use sealwire_bus::{Bus, BusError, NodeId, Place};
 use sealwire_protocol::DeviceId;
-use sealwire_store::Appended;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::lease::Lease;
 use super::leaving::Left;
 use super::people::People;
+use super::silence::Heard;
 use super::streams::{Act, Outcome, Streams};
 use super::wire;
 use crate::clock::Clock;
@@ -37,12 +36,10 @@ const NO_PLACE: u64 = 1_000;
 /// How many places are kept at hand, of about 100 bytes each.
 const PLACES: usize = 100_000;
 /// How long a question waits for its answer before it is repeated.
-const QUESTION: Duration = Duration::from_secs(1);
+pub(super) const QUESTION: Duration = Duration::from_secs(1);
 /// How often a connection is asked to let go. A node enters its connections again every 30 s, and finds those then that were
 /// replaced.
 const TAKE_OVERS: usize = 30;
-/// How long a status waits for a nudge to be answered.
-const NUDGED: Duration = Duration::from_secs(2);
 /// How many questions may wait for an answer.
 const QUESTIONS: usize = 65_536;
 /// How long a question whose answer is late is remembered, in milliseconds.
@@ -75,7 +72,7 @@ pub(crate) struct Link {
     /// How often frames of another node were missing.
     pub(super) gaps: Counter,
     pub(crate) runtime: Handle,
-    clock: Arc<Clock>,
+    pub(super) clock: Arc<Clock>,
     pub(super) directory: Arc<Directory>,
     pub(super) spool: Arc<SpoolQueue>,
     streams: Mutex<Streams>,
@@ -91,10 +88,12 @@ pub(crate) struct Link {
     /// Devices whose nudge is being repeated.
     repeating: Mutex<HashSet<DeviceId>>,
     pub(super) peers: Mutex<Arc<[NodeId]>>,
+    /// When each other node was heard last.
+    pub(super) heard: Mutex<Heard>,
     /// This node has said good-bye itself.
     pub(super) leaving: AtomicBool,
     /// Stored copies whose device is being looked for.
-    settling: AtomicUsize,
+    pub(super) settling: AtomicUsize,
     /// The node counted for the others when that was last looked at.
     counted: AtomicBool,
 }
@@ -125,13 +124,14 @@ impl Link {
             last_question: AtomicU64::new(0),
             repeating: Mutex::default(),
             peers: Mutex::new(Arc::default()),
+            heard: Mutex::default(),
             leaving: AtomicBool::new(false),
             settling: AtomicUsize::new(0),
             counted: AtomicBool::new(false),
         }
     }
 
-    fn mono(&self) -> u64 {
+    pub(super) fn mono(&self) -> u64 {
         self.clock.now().mono
     }
 
@@ -167,6 +167,7 @@ impl Link {
 
     /// A node that was heard of lives, also if the last renewal did not show it yet.
     pub(crate) fn note_peer(&self, node: NodeId) {
+        self.heard.lock().note(node, self.mono());
         let mut peers = self.peers.lock();
         if !peers.contains(&node) {
             *peers = peers.iter().copied().chain([node]).collect();
@@ -419,43 +420,8 @@ impl Link {
         });
     }
 
-    /// Looks, past every cache, for the devices of copies that were committed and that are not here, and nudges them. Whoever
-    /// waits for the copies is told after that, so that nobody who knows of one gets ahead of it at any node; but not much
-    /// later, since the copy is safe.
-    pub(crate) fn settle(self: &Arc<Self>, stored: Vec<(Append, Appended, Verdict)>) {
-        let link = self.clone();
-        self.settling.fetch_add(1, Ordering::AcqRel);
-        self.runtime.spawn(async move {
-            let mut devices: Vec<DeviceId> = stored.iter().map(|(append, ..)| append.mail.device).collect();
-            devices.sort_unstable();
-            devices.dedup();
-            let places = link.find(&devices).await.unwrap_or_else(|error| {
-                tracing::debug!(%error, "nobody could be nudged; nodes look for mail by themselves");
-                Vec::new()
-            });
-            let found: HashMap<DeviceId, Place> =
-                devices.into_iter().zip(places).filter_map(|(device, place)| Some((device, place?))).collect();
-            let (found_ones, others): (Vec<_>, Vec<_>) =
-                stored.into_iter().partition(|(append, ..)| found.contains_key(&append.mail.device));
-            others.into_iter().for_each(|(append, outcome, verdict)| append.decided(outcome, verdict));
-            let nudges = found.into_iter().map(|(device, place)| {
-                let link = link.clone();
-                link.runtime.clone().spawn(async move { link.nudge(device, place).await })
-            });
-            let nudges: Vec<_> = nudges.collect();
-            let _ = link.clock.within(NUDGED, join_all(nudges)).await;
-            found_ones.into_iter().for_each(|(append, outcome, verdict)| append.decided(outcome, verdict));
-            link.settling.fetch_sub(1, Ordering::AcqRel);
-        });
-    }
-
-    /// Whether nothing that was stored waits for its device to be found.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.settling.load(Ordering::Acquire) == 0
-    }
-
     /// Tells the session at a place that the store holds mail for it, until it has heard or presence names no place.
-    async fn nudge(self: Arc<Self>, device: DeviceId, mut place: Place) {
+    pub(super) async fn nudge(self: Arc<Self>, device: DeviceId, mut place: Place) {
         let mut repeats = false;
         loop {
             if place.node == self.bus.node() {

@@ -4,6 +4,8 @@
 //! * [`streams`] decides about copies on their way to other nodes, [`lease`] whether this node counts for them
 //! * [`link`] sends and asks, [`hearing`] answers, [`life`] keeps both going
 //! * [`leaving`] nodes that end in order
+//! * [`settling`] what follows a commit
+//! * [`silence`] nodes that are missed
 //! * [`people`] whose presence others must be told
 
 mod hearing;
@@ -13,6 +15,8 @@ mod life;
 mod link;
 mod observe;
 mod people;
+mod settling;
+mod silence;
 mod streams;
 mod wire;
 

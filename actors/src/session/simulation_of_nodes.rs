@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use sealwire_bus::frames::Frame;
 use sealwire_bus::{Bus, MemoryHub, Place};
 use sealwire_protocol::DeviceId;
 use sealwire_store::{Front, MailKey, Mailboxes, MemoryStore, Removal};
@@ -334,7 +335,8 @@ impl World {
                 site.renew().await;
             }
             site.link.tick();
-            if !site.link.is_up() {
+            site.link.broadcast(&Frame::Tick);
+            if !site.link.is_up() || site.link.misses_somebody() {
                 let devices = site.directory.connections().into_iter().map(|(device, _)| device).collect();
                 let with_mail = ready(site.bus_less_look(&self.store, devices));
                 with_mail.iter().filter_map(|d| site.directory.find(d)).for_each(|session| session.nudge());

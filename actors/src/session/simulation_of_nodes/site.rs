@@ -85,6 +85,7 @@ impl Site {
         while let Some(arrival) = self.bus.try_next() {
             match arrival {
                 Arrival::Frames { from, gap, frames } => {
+                    self.link.note_peer(from);
                     if gap {
                         self.hearer.missing(from);
                     }
