@@ -10,13 +10,7 @@ mod upgrade;
 
 use std::{any::Any, io, net::TcpListener, sync::Arc, time::Duration};
 
-use actix_web::{
-    App, HttpServer,
-    dev::{Extensions, Server},
-    middleware::DefaultHeaders,
-    rt::net::TcpStream,
-    web,
-};
+use actix_web::{App, HttpServer, dev::Server, middleware::DefaultHeaders, rt::net::TcpStream, web};
 use sealwire_actors::Broker;
 
 pub(crate) use self::{internal::serve as serve_internal, upgrade::Edge};
@@ -57,7 +51,7 @@ pub(crate) fn serve(config: &Config, broker: Broker, edge: Arc<Edge>, listener: 
             .route("/", web::get().to(health::about))
             .default_service(web::to(health::nothing_here))
     })
-    .on_connect(bound_stalls)
+    .on_connect(|socket, _| prepare(socket))
     .workers(workers(config.server.workers))
     .max_connections(config.edge.max_connections.saturating_add(SPARE_CONNECTIONS))
     .client_request_timeout(Duration::from_secs(config.server.request_seconds))
@@ -69,16 +63,37 @@ pub(crate) fn serve(config: &Config, broker: Broker, edge: Arc<Edge>, listener: 
     Ok(server.run())
 }
 
-/// Lets the kernel end a connection whose peer takes nothing. The HTTP server does not ask for more to write while the
-/// socket is blocked, so a session's own end would not be noticed, and peers that never read would pile up.
-fn bound_stalls(socket: &dyn Any, _: &mut Extensions) {
-    if let Some(stream) = socket.downcast_ref::<TcpStream>()
-        && let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, STALL_MILLIS)
-    {
+/// Sets what a connection needs of its socket before the first byte.
+///
+/// * Nothing waits for the acknowledgement of what was sent before it (RFC 896): a session writes once a turn, so there is
+///   nothing to gather, and a delivery would lie in the kernel until its receiver happens to send something, up to 40 ms.
+/// * The kernel ends a connection whose peer takes nothing. The HTTP server does not ask for more to write while the socket
+///   is blocked, so a session's own end would not be noticed, and peers that never read would pile up.
+fn prepare(socket: &dyn Any) {
+    let Some(stream) = socket.downcast_ref::<TcpStream>() else { return };
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection on which small frames wait");
+    }
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, STALL_MILLIS) {
         tracing::debug!(%error, "a connection without a bound on stalls");
     }
 }
 
 fn workers(configured: usize) -> usize {
     if configured > 0 { configured } else { std::thread::available_parallelism().map_or(1, usize::from) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn small_frames_leave_at_once_and_a_peer_that_takes_nothing_is_bounded() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let stream = TcpStream::connect(address).await.expect("the kernel takes it");
+        prepare(&stream);
+        assert!(stream.nodelay().expect("the option"));
+        assert_eq!(rustix::net::sockopt::tcp_user_timeout(&stream).expect("the option"), STALL_MILLIS);
+    }
 }
