@@ -21,7 +21,7 @@ use crate::{
     config::{Config, bus::BusSection, store::StoreKind},
     http::{self, Edge},
     next_steps, open_files,
-    telemetry::{MeasuredStore, StoreCounts, Telemetry},
+    telemetry::{BusCounts, MeasuredBus, MeasuredStore, StoreCounts, Telemetry},
 };
 
 /// Connections that the kernel holds until they are accepted; a rolling restart brings many at once.
@@ -94,8 +94,8 @@ pub(crate) async fn run(mut config: Config) -> Result<(), RunError> {
     // A second handle on the same socket, to close it for everybody while the server still serves.
     let door = listener.try_clone()?;
     let internal = config.metrics.listen.map(bind).transpose()?;
-    let counts = Arc::default();
-    let broker = start_broker(&config, &counts).await?;
+    let (store, bus) = (Arc::default(), config.bus.url.reveal().map(|_| Arc::default()));
+    let broker = start_broker(&config, &store, bus.as_ref()).await?;
     // Only now: whoever came earlier would wait for the start, and a balancer with it, instead of going elsewhere at once.
     listen(&listener)?;
     let edge = Arc::new(Edge::new(config.server.clone(), config.edge.clone()));
@@ -103,7 +103,7 @@ pub(crate) async fn run(mut config: Config) -> Result<(), RunError> {
     if let Some(listener) = internal {
         listen(&listener)?;
         tracing::info!(address = %listener.local_addr()?, "serving metrics");
-        let telemetry = Telemetry { broker: broker.clone(), edge, store: counts };
+        let telemetry = Telemetry { broker: broker.clone(), edge, store, bus };
         // Until the process ends: the drain is seen too.
         actix_web::rt::spawn(http::serve_internal(broker.clone(), telemetry.into(), listener)?);
     }
@@ -121,10 +121,19 @@ pub(crate) async fn run(mut config: Config) -> Result<(), RunError> {
     drain(leave(broker, &handle, door, limit), &mut signals, limit + GRACE).await
 }
 
-async fn start_broker(config: &Config, counts: &Arc<StoreCounts>) -> Result<Broker, RunError> {
+/// The broker, on a store and a bus that are measured.
+async fn start_broker(
+    config: &Config,
+    store_counts: &Arc<StoreCounts>,
+    bus_counts: Option<&Arc<BusCounts>>,
+) -> Result<Broker, RunError> {
     let settings = Settings { limits: config.limits.clone(), timing: config.timing.clone() };
-    let store = Arc::new(MeasuredStore::new(open_store(config).await?, counts.clone()));
-    Ok(Broker::start(settings, store, open_bus(&config.bus).await?).await?)
+    let store = Arc::new(MeasuredStore::new(open_store(config).await?, store_counts.clone()));
+    let bus = match (open_bus(&config.bus).await?, bus_counts) {
+        (Some(bus), Some(counts)) => Some(Arc::new(MeasuredBus::new(bus, counts.clone())) as Arc<dyn Bus>),
+        (bus, _) => bus,
+    };
+    Ok(Broker::start(settings, store, bus).await?)
 }
 
 /// The store that the configuration names.

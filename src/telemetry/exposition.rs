@@ -13,7 +13,7 @@ use sealwire_actors::{
     metrics::{Kind, Metric, Sample, Samples, Value},
 };
 
-use super::StoreCounts;
+use super::{BusCounts, StoreCounts};
 use crate::http::Edge;
 
 /// Everything that counts.
@@ -24,6 +24,8 @@ pub(crate) struct Telemetry {
     pub(crate) edge: Arc<Edge>,
     /// What was asked of the store.
     pub(crate) store: Arc<StoreCounts>,
+    /// What was asked of the bus, where there is one.
+    pub(crate) bus: Option<Arc<BusCounts>>,
 }
 
 impl Telemetry {
@@ -41,6 +43,9 @@ impl Telemetry {
         self.broker.observe(&mut samples);
         self.edge.observe(&mut samples);
         self.store.observe(&mut samples);
+        if let Some(bus) = &self.bus {
+            bus.observe(&mut samples);
+        }
         let mut families = families(&samples.into_inner());
         families.extend(ProcessCollector::for_self().collect());
         TextEncoder::new().encode_to_string(&families)

@@ -1,14 +1,16 @@
 //! The store as the metrics see it: how long each request takes, and which are not answered. No store knows of it.
 
-use std::{collections::HashSet, future::Future, sync::Arc, time::Instant};
+use std::{collections::HashSet, future::Future, sync::Arc};
 
 use async_trait::async_trait;
-use sealwire_actors::metrics::{Histogram, LATENCIES, Label, Labelled, MICROS, Metric, Samples};
+use sealwire_actors::metrics::{Metric, Samples};
 use sealwire_protocol::{DeviceId, MessageId, Username};
 use sealwire_store::{
     Account, Accounts, BackupRecord, Backups, Batch, BatchOutcome, Created, Expired, Extended, Front, Held, MailKey,
     Mailboxes, ManifestChange, ManifestRecord, NewAccount, News, Store, StoreError, Usage, WrapPut, WrapRecord,
 };
+
+use super::requests::Requests;
 
 sealwire_actors::label! {
     /// What is asked of a store.
@@ -71,27 +73,13 @@ sealwire_actors::label! {
 }
 
 /// What was asked of the store.
-#[derive(Debug)]
-pub(crate) struct StoreCounts {
-    /// One for each operation.
-    seconds: Vec<Histogram>,
-    failures: Labelled<Failure>,
-}
-
-impl Default for StoreCounts {
-    fn default() -> Self {
-        let seconds = Operation::ALL.iter().map(|_| Histogram::new(LATENCIES, MICROS)).collect();
-        Self { seconds, failures: Labelled::default() }
-    }
-}
+#[derive(Debug, Default)]
+pub(crate) struct StoreCounts(Requests<Operation, Failure>);
 
 impl StoreCounts {
     /// Says what was counted.
     pub(crate) fn observe(&self, samples: &mut Samples) {
-        for (operation, seconds) in Operation::ALL.iter().zip(&self.seconds) {
-            samples.histogram(Metric::StoreSeconds, &[(Operation::NAME, operation.word())], seconds);
-        }
-        samples.labelled(Metric::StoreErrors, &self.failures);
+        self.0.observe(Metric::StoreSeconds, Metric::StoreErrors, samples);
     }
 }
 
@@ -112,32 +100,11 @@ impl MeasuredStore {
         operation: Operation,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let mut request =
-            Asked { counts: &self.counts, operation, since: Instant::now(), failure: Some(Failure::TooLate) };
-        let answer = answer.await;
-        request.failure = answer.as_ref().err().map(|error| match error {
+        let kind = |error: &StoreError| match error {
             StoreError::Unavailable(_) | StoreError::Open(_) => Failure::Unavailable,
             StoreError::Damaged(_) => Failure::Damaged,
-        });
-        answer
-    }
-}
-
-/// A request that is under way. Dropped before its answer, it came too late.
-struct Asked<'a> {
-    counts: &'a StoreCounts,
-    operation: Operation,
-    since: Instant,
-    failure: Option<Failure>,
-}
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.counts.seconds[self.operation as usize].observe(micros);
-        if let Some(failure) = self.failure {
-            self.counts.failures.add(failure);
-        }
+        };
+        self.counts.0.time(operation, answer, kind, Failure::TooLate).await
     }
 }
 

@@ -2,7 +2,9 @@
 //! are.
 
 mod exposition;
+mod measured_bus;
 mod measured_store;
+mod requests;
 
 use std::io::{self, IsTerminal};
 
@@ -10,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::{
     exposition::Telemetry,
+    measured_bus::{BusCounts, MeasuredBus},
     measured_store::{MeasuredStore, StoreCounts},
 };
 use crate::config::log::{Format, Log};

@@ -112,6 +112,9 @@ metrics! {
     BusBytes Counter "sealwire_bus_bytes_total" [] "Bytes in the publishes.";
     BusGaps Counter "sealwire_bus_gaps_total" [] "How often frames of another node were missing, or may have been.";
 
+    BusSeconds Histogram "sealwire_bus_seconds" ["operation"] "How long the bus took for what it was asked. Frames from node to node are not among it: nobody waits for an answer.";
+    BusErrors Counter "sealwire_bus_errors_total" ["kind"] "What the bus did not do: `unavailable`, or `too_late` when the answer was not waited for any longer.";
+
     VerificationsWaiting Gauge "sealwire_verifications_waiting" [] "Requests whose signatures wait for a thread.";
     Verifications Counter "sealwire_verifications_total" ["outcome"] "Requests whose signatures were to be checked.";
 }
