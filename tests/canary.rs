@@ -95,6 +95,8 @@ fn ciphertext(message: &Value) -> Vec<Secret> {
 struct Traces {
     server: Vec<u8>,
     data: Vec<u8>,
+    /// A backup of the data.
+    dump: Vec<u8>,
     log: Vec<u8>,
     client: Vec<u8>,
     /// In flight, with the server's two clients connected.
@@ -127,10 +129,22 @@ async fn converse(server: &Server, alice: &Person, bob: &Person) -> Traces {
     let (image, client) = (scan::core_of(server_pid), scan::core_of(client_pid));
     let (data, log) = (scan::data_of(server), std::fs::read(server.log_file()).expect("the log can be read"));
 
+    let dump = dump_of(server).await;
+
     carol.ack(in_flight["seq"].as_u64().expect("a number")).await;
     assert_eq!(finished(sending).await, "delivered");
     let stored = server.log_in(&dave.who).await.next_message().await;
-    Traces { server: image, data, log, client, in_flight, stored }
+    Traces { server: image, data, dump, log, client, in_flight, stored }
+}
+
+async fn dump_of(server: &Server) -> Vec<u8> {
+    let home = TempDir::new().expect("a directory");
+    let file = home.path().join("dump");
+    let mut backup = Command::new(binary("sealwire"));
+    backup.args(["admin", "backup", "--data-dir"]).arg(server.data_dir()).arg(&file);
+    backup.stdout(Stdio::piped()).stderr(Stdio::piped());
+    finished(backup.spawn().expect("the server's binary runs")).await;
+    std::fs::read(file).expect("the backup can be read")
 }
 
 /// It makes keys, and images of processes.
@@ -152,7 +166,9 @@ mod heavy {
         let traces = converse(&server, &alice, &bob).await;
 
         let all = [words, alices, bobs.clone()].concat();
-        for (place, bytes) in [("memory", &traces.server), ("data", &traces.data), ("log", &traces.log)] {
+        for (place, bytes) in
+            [("memory", &traces.server), ("data", &traces.data), ("backup", &traces.dump), ("log", &traces.log)]
+        {
             let found = scan::find(&all, bytes);
             assert!(found.is_empty(), "in the server's {place}, {} bytes: {found:?}", bytes.len());
         }
@@ -164,6 +180,7 @@ mod heavy {
         // The search finds what is there.
         assert!(!scan::find(&ciphertext(&traces.in_flight), &traces.server).is_empty(), "the ciphertext in flight");
         assert!(!scan::find(&ciphertext(&traces.stored), &traces.data).is_empty(), "the ciphertext that is stored");
+        assert!(!scan::find(&ciphertext(&traces.stored), &traces.dump).is_empty(), "and in the backup");
         assert!(traces.log.windows(5).any(|word| word == b"TRACE"), "the log is at trace level");
         let in_client = scan::find(&all, &traces.client);
         let received: Vec<_> =

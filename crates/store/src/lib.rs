@@ -4,8 +4,10 @@
 //! store of one node) and [`MongoStore`] (what several nodes share); one conformance suite, [`conformance`], runs on each. Nothing here knows a frame or an actor: a
 //! message is a few ids and two opaque byte strings.
 //!
-//! To add a store: implement the three traits, call `conformance::suite!` with a way to open an empty one, and name it in
-//! the server's `app.rs`.
+//! A store is read out and filled as a whole by [`Export`] and [`Import`], which know one form for all kinds.
+//!
+//! To add a store: implement the three traits and those two, call `conformance::suite!` with a way to open an empty one, and name
+//! it in the server's `app.rs`.
 
 mod accounts;
 mod backups;

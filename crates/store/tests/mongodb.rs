@@ -9,7 +9,7 @@ use bytes::Bytes;
 use mongodb::bson::{Document, doc};
 use sealwire_parts::MongoReplicaSet;
 use sealwire_store::conformance::{device, message, name};
-use sealwire_store::{Appended, Batch, Fingerprint, Mail, MailKey, Mailboxes, MongoStore, Removal, StoreError};
+use sealwire_store::{Appended, Batch, Fingerprint, Mail, MailKey, Mailboxes, MongoStore, Piece, Removal, StoreError};
 
 /// What hangs for this long is given up; nothing that works comes near it, however slow the machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,6 +88,40 @@ mod heavy {
         assert_eq!(ids(&one, 1).await, [2, 3]);
         assert_eq!(two.usage(&device(1), &name("bob")).await.unwrap().total.messages, 2);
         assert_eq!(one.news(&device(1), 1).await.unwrap().missed, 1);
+    }
+
+    /// Several databases of one member. What an import has left that was cut off is nobody's store.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_database_that_was_half_filled_serves_nobody_until_it_is_filled_again() {
+        let set = MongoReplicaSet::start(1).await;
+        let import = async || MongoStore::import(&set.url(), PATIENCE).await.unwrap();
+        let mut cut_off = import().await;
+        cut_off.put(vec![Piece::Mail(mail(1, 1)), Piece::Mail(mail(1, 2))]).await.unwrap();
+        let error = refused(&set.url(), PATIENCE).await;
+        assert!(matches!(&error, StoreError::Open(_)) && error.to_string().contains("left half way"), "{error}");
+        let error = MongoStore::export(&set.url(), PATIENCE).await.err().expect("it is no store");
+        assert!(error.to_string().contains("left half way"), "{error}");
+
+        // Begun again it is empty; and the one before may not release what it has not filled.
+        let mut again = import().await;
+        again.put(vec![Piece::Mail(mail(1, 3))]).await.unwrap();
+        let error = cut_off.release().await.expect_err("another one has begun");
+        assert!(error.to_string().contains("has begun meanwhile"), "{error}");
+        refused(&set.url(), PATIENCE).await;
+        again.release().await.unwrap();
+        let store = MongoStore::open(&set.url(), PATIENCE).await.unwrap();
+        assert_eq!(ids(&store, 1).await, [3]);
+
+        // A store that is there is not touched, whether anything is in it or not.
+        for url in [set.url(), set.url_of("fresh")] {
+            drop(MongoStore::open(&url, PATIENCE).await.unwrap());
+            let error = MongoStore::import(&url, PATIENCE).await.err().expect("it is a store");
+            assert!(error.to_string().contains("holds a store already"), "{error}");
+            drop(MongoStore::open(&url, PATIENCE).await.expect("it is served on"));
+        }
+        assert_eq!(ids(&store, 1).await, [3]);
+        let error = MongoStore::export(&set.url_of("nothing"), PATIENCE).await.err().expect("there is no store");
+        assert!(error.to_string().contains("holds no store"), "{error}");
     }
 
     /// What a node has counted, it counts again when another one has changed it: at once where mail would be refused.

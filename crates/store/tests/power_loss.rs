@@ -17,6 +17,8 @@ use self::trace::{Event, Reader};
 
 #[path = "power_loss/disk.rs"]
 mod disk;
+#[path = "power_loss/restored.rs"]
+mod restored;
 #[path = "power_loss/steps.rs"]
 mod steps;
 #[path = "power_loss/trace.rs"]

@@ -14,8 +14,8 @@ use rusqlite::Connection;
 use sealwire_protocol::Kid;
 use sealwire_store::conformance::{device, message, name};
 use sealwire_store::{
-    Accounts, BackupRecord, Backups, Batch, Created, Fingerprint, Mail, MailKey, Mailboxes, ManifestRecord, NewAccount,
-    Notice, SqliteStore, StoreError, WrapRecord,
+    Accounts, BackupRecord, Backups, Batch, Created, Departing, Fingerprint, Mail, MailKey, Mailboxes, ManifestRecord,
+    NewAccount, Notice, SqliteStore, StoreError, WrapRecord,
 };
 use tempfile::TempDir;
 
@@ -43,6 +43,32 @@ fn mail(n: u64) -> Mail {
         shared: vec![7; 1_000].into(),
         wrap: vec![8; 512].into(),
     }
+}
+
+#[tokio::test]
+async fn a_store_that_was_moved_away_is_not_served_and_not_lost() {
+    let dir = used_directory().await;
+    let leaving = Departing::take(dir.path()).unwrap();
+    let refused = |error: StoreError, why: &str| {
+        assert!(matches!(&error, StoreError::Open(_)) && error.to_string().contains(why), "{error}");
+    };
+    refused(SqliteStore::open(dir.path()).unwrap_err(), "another sealwire server is using it");
+    let mut export = leaving.export().unwrap();
+    assert!(!export.next().await.unwrap().is_empty());
+    drop(export);
+    leaving.retire().unwrap();
+    drop(leaving);
+    let files: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(files.len() == 2 && files.contains(&"sealwire.db.migrated".into()), "{files:?}");
+    refused(SqliteStore::open(dir.path()).unwrap_err(), "was moved to MongoDB");
+    refused(SqliteStore::export(dir.path()).err().unwrap(), "there is no store");
+
+    // A migration that did not come to its end is done again, and whoever changes his mind renames the file back.
+    Departing::take(dir.path()).unwrap().retire().unwrap();
+    fs::rename(dir.path().join("sealwire.db.migrated"), dir.path().join("sealwire.db")).unwrap();
+    let store = SqliteStore::open(dir.path()).unwrap();
+    assert!(store.account(&name("alice")).await.unwrap().is_some());
+    assert_eq!(store.highest_order().await.unwrap(), 100);
 }
 
 /// A directory with a database that holds an account and enough mail for many pages, cleanly closed.

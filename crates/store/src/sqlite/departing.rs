@@ -44,7 +44,7 @@ impl Departing {
     /// No export of it may be open. Gives the file.
     ///
     /// # Errors
-    /// When it cannot be renamed, or another program has it open; then it is not known whether it is retired.
+    /// When it cannot be renamed, or another program is using it; then it is not known whether it is retired.
     pub fn retire(&self) -> Result<PathBuf, StoreError> {
         connection::settle(&self.database)?;
         self.dir.retire(&self.database)

@@ -163,7 +163,11 @@ impl DataDir {
                 self.path.display()
             )));
         }
-        start(self.path.join(RESTORED_DATABASE))
+        let path = start(self.path.join(RESTORED_DATABASE))?;
+        // From now on a loss of power leaves what is known for half restored, and no empty directory.
+        let synced = sync_directory(&self.path).and_then(|()| sync_ancestors(&self.path));
+        synced.map_err(|error| cannot("sync", &self.path, &error))?;
+        Ok(path)
     }
 
     /// Makes a restored database durable that is complete and closed.
