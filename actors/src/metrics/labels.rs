@@ -56,6 +56,8 @@ label! {
     Behind = "behind",
     #[doc = "Too much was in flight to its device already."]
     Full = "full",
+    #[doc = "It was in flight when a later one had to be stored, in a cluster: what is stored must not be read without it."]
+    Before = "before",
     #[doc = "Its device did not acknowledge it in time."]
     Silent = "silent",
     #[doc = "It was in flight to a device whose session ended."]

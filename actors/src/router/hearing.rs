@@ -12,21 +12,16 @@ use sealwire_protocol::{DeviceId, Username};
 
 use super::link::{Link, News};
 use super::wire;
-use crate::metrics::Stored;
 use crate::session::{Event, Inbox, Offer, Parcel, Reply, Signal, Verdict};
-use crate::spool::Append;
 
 /// How long a connection may take to let go before nobody waits for it any more.
 const LETTING_GO: Duration = Duration::from_secs(10);
 
-/// Whom this node does not take copies from, and which it is storing.
+/// Whom this node does not take copies from.
 #[derive(Default)]
 struct Hearing {
     /// Nodes of which something is missing, until they say that they have given up what they sent before.
     refusing: Mutex<HashMap<NodeId, u64>>,
-    /// Copies of a node for a device that this node has given to the store itself. Later ones go behind them, as a sender's
-    /// session has it for its own.
-    storing: Mutex<HashMap<(NodeId, DeviceId), usize>>,
     last_token: Mutex<u64>,
 }
 
@@ -53,42 +48,18 @@ impl Hearing {
     fn forget(&self, node: NodeId) {
         self.refusing.lock().remove(&node);
     }
-
-    fn is_storing(&self, from: NodeId, device: DeviceId) -> bool {
-        self.storing.lock().contains_key(&(from, device))
-    }
-
-    fn store(&self, from: NodeId, device: DeviceId) {
-        *self.storing.lock().entry((from, device)).or_default() += 1;
-    }
-
-    fn stored(&self, from: NodeId, device: DeviceId) {
-        let mut storing = self.storing.lock();
-        if let Some(count) = storing.get_mut(&(from, device)) {
-            *count -= 1;
-            if *count == 0 {
-                storing.remove(&(from, device));
-            }
-        }
-    }
 }
 
 /// Another node waits for the outcome of a copy.
 pub(crate) struct Waiting {
     link: Arc<Link>,
-    hearing: Arc<Hearing>,
     from: NodeId,
     id: u64,
-    /// The device, where this node has given the copy to the store itself.
-    stores: Option<DeviceId>,
 }
 
 impl Waiting {
     /// Tells it.
     pub(crate) fn send(&self, verdict: Verdict) {
-        if let Some(device) = self.stores {
-            self.hearing.stored(self.from, device);
-        }
         self.link.send(self.from, &Frame::Outcome { id: self.id, verdict: wire::verdict(verdict) });
     }
 }
@@ -170,30 +141,14 @@ impl Hearer {
             return say(frames::Verdict::Refused { token });
         }
         let mail = wire::mail(copy);
-        let device = mail.device;
-        if self.hearing.is_storing(from, device) {
-            return self.store(from, id, mail);
-        }
-        let Some(session) = self.link.directory.find_connection(&device, connection) else {
+        let Some(session) = self.link.directory.find_connection(&mail.device, connection) else {
             return say(frames::Verdict::NotHere);
         };
-        let reply = Reply::Node(Arc::new(self.waiting(from, id, None)));
-        match session.offer(Parcel { mail: mail.clone(), reply }) {
-            Offer::Taken => {}
-            Offer::Full => self.store(from, id, mail),
-            Offer::Closed => say(frames::Verdict::NotHere),
+        let reply = Reply::Node(Arc::new(Waiting { link: self.link.clone(), from, id }));
+        // Bounded by what that node lets be on its way to one device: only it can store what is too much in its order.
+        if session.push(Parcel { mail, reply }) == Offer::Closed {
+            say(frames::Verdict::NotHere);
         }
-    }
-
-    fn waiting(&self, from: NodeId, id: u64, stores: Option<DeviceId>) -> Waiting {
-        Waiting { link: self.link.clone(), hearing: self.hearing.clone(), from, id, stores }
-    }
-
-    fn store(&self, from: NodeId, id: u64, mail: sealwire_store::Mail) {
-        self.hearing.store(from, mail.device);
-        let reply = Reply::Node(Arc::new(self.waiting(from, id, Some(mail.device))));
-        let (replies, cause) = (vec![reply], Stored::Full);
-        self.link.spool.append(Append { mail, replies, by: None, departure: None, cause });
     }
 
     fn outcome(&self, from: NodeId, id: u64, verdict: frames::Verdict) {
@@ -220,10 +175,11 @@ impl Hearer {
         });
     }
 
-    /// The answer may come after this node has stopped waiting and begun to read: then there is more to read.
+    /// The answer may come after this node has stopped waiting and begun to read: then there is more to read, here or wherever
+    /// the device has gone since.
     fn has_let_go(&self, id: u64) {
-        if let Some(session) = self.link.answered(id).and_then(|device| self.link.directory.find(&device)) {
-            session.nudge();
+        if let Some(device) = self.link.answered(id) {
+            self.link.nudge_wherever(device);
         }
     }
 
@@ -237,7 +193,6 @@ impl Hearer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::fixtures::device;
 
     const NODE: NodeId = NodeId(3);
 
@@ -253,16 +208,5 @@ mod tests {
         assert!(second > first && hearing.refuses(NodeId(4)).is_none());
         hearing.resume(NODE, second);
         assert_eq!(hearing.refuses(NODE), None);
-    }
-
-    #[test]
-    fn what_a_node_stores_for_another_is_counted_until_it_is_decided() {
-        let hearing = Hearing::default();
-        hearing.store(NODE, device(1));
-        hearing.store(NODE, device(1));
-        hearing.stored(NODE, device(1));
-        assert!(hearing.is_storing(NODE, device(1)) && !hearing.is_storing(NodeId(4), device(1)));
-        hearing.stored(NODE, device(1));
-        assert!(!hearing.is_storing(NODE, device(1)) && hearing.storing.lock().is_empty());
     }
 }

@@ -36,7 +36,7 @@ const NO_PLACE: u64 = 1_000;
 /// How many places are kept at hand, of about 100 bytes each.
 const PLACES: usize = 100_000;
 /// How long a question waits for its answer before it is repeated.
-pub(super) const QUESTION: Duration = Duration::from_secs(1);
+const QUESTION: Duration = Duration::from_secs(1);
 /// How often a connection is asked to let go. A node enters its connections again every 30 s, and finds those then that were
 /// replaced.
 const TAKE_OVERS: usize = 30;
@@ -447,6 +447,35 @@ impl Link {
         }
         if repeats {
             self.repeating.lock().remove(&device);
+        }
+    }
+
+    /// Tells the session of a device, wherever it is, that the store holds mail for it.
+    pub(crate) fn nudge_wherever(self: &Arc<Self>, device: DeviceId) {
+        if let Some(session) = self.directory.find(&device) {
+            return session.nudge();
+        }
+        let link = self.clone();
+        self.runtime.spawn(async move {
+            if let Ok(places) = link.find(&[device]).await
+                && let Some(place) = places.first().copied().flatten()
+            {
+                link.nudge(device, place).await;
+            }
+        });
+    }
+
+    /// Tells the session of a device, here or at another node, that the store holds mail for it, ahead of what is sent there
+    /// next: frames arrive in their order, or a gap is heard, which nudges everybody. A place that cannot be told is
+    /// forgotten, so that what follows is stored.
+    pub(crate) fn nudge_ahead(&self, device: DeviceId) {
+        if let Some(session) = self.directory.find(&device) {
+            return session.nudge();
+        }
+        if let Some(place) = self.place(&device)
+            && self.ask(place.node, device, |id| Frame::Nudge { id, device }).is_none()
+        {
+            self.forget_places(&[device]);
         }
     }
 

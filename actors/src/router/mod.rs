@@ -64,8 +64,14 @@ impl Router {
         if link.start(&parcel) { Routed::Offered } else { self.store(parcel, Stored::Away) }
     }
 
+    /// In a cluster the sender has waited for room: a copy that is stored past others which wait for the session would be read
+    /// before them at another node.
     fn route_here(&self, parcel: Parcel) -> Routed {
-        let offered = self.directory.find(&parcel.mail.device).map(|session| session.offer(parcel.clone()));
+        let session = self.directory.find(&parcel.mail.device);
+        let offered = session.map(|session| match &self.link {
+            Some(_) => session.push(parcel.clone()),
+            None => session.offer(parcel.clone()),
+        });
         match offered {
             Some(Offer::Taken) => Routed::Offered,
             Some(Offer::Full) => self.store(parcel, Stored::Full),

@@ -19,6 +19,8 @@ use crate::session::{Parcel, Reply, Verdict};
 /// How many copies may be on their way to other nodes, and how many bytes of them. What is beyond goes to the store.
 const COPIES: usize = 65_536;
 const BYTES: usize = 128 * 1024 * 1024;
+/// How many may be on their way to one device: its session has to take them in.
+const TO_ONE: usize = 1_024;
 
 /// What became of a copy at another node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +102,7 @@ impl Streams {
             }
             (Entry::Vacant(_), _) => return None,
         };
-        if full {
+        if full || stream.sent.len() >= TO_ONE {
             stream.give_up();
         }
         self.last_id += 1;
@@ -283,11 +285,20 @@ mod tests {
     #[test]
     fn there_is_an_end_to_what_may_be_on_its_way() {
         let mut streams = Streams::default();
-        for n in 0..COPIES as u64 {
+        for n in 0..TO_ONE as u64 {
             assert!(streams.push(&parcel(n), Some(HERE), 0).is_some());
         }
-        let acts = streams.push(&parcel(COPIES as u64), Some(HERE), 0).expect("it has a stream");
-        assert_eq!(acts.len(), COPIES + 1, "all of it is stored, in order");
+        let acts = streams.push(&parcel(TO_ONE as u64), Some(HERE), 0).expect("it has a stream");
+        assert_eq!(acts.len(), TO_ONE + 1, "all of it is stored, in order");
         assert!(acts.iter().all(|act| matches!(act, Act::Store(_))));
+
+        let mut streams = Streams::default();
+        let to = |n: usize| {
+            let mut parcel = parcel(1);
+            parcel.mail.device = device(u8::try_from(n / TO_ONE).expect("few devices"));
+            parcel
+        };
+        assert!((0..COPIES).all(|n| streams.push(&to(n), Some(HERE), 0).is_some()));
+        assert!(streams.push(&to(COPIES), Some(HERE), 0).is_none(), "what is for another device has no stream");
     }
 }

@@ -33,6 +33,10 @@ pub(crate) enum Need {
     Held,
     /// At which nodes these devices are.
     Places(Vec<DeviceId>),
+    /// Whether these devices know of all mail that waits for them.
+    Told(Vec<DeviceId>),
+    /// Room in the inbox of this device's session.
+    Room(DeviceId),
     /// Whether the sender may send it, over all nodes.
     Share,
 }
@@ -46,6 +50,10 @@ pub(crate) struct Facts {
     pub(crate) shared: Option<Result<(), u64>>,
     /// The places of the recipients' devices have been asked for.
     pub(crate) placed: bool,
+    /// The recipients' devices know of all mail that was stored for them.
+    pub(crate) told: bool,
+    /// There was no room in an inbox for as long as was waited.
+    pub(crate) no_room: bool,
     /// The addressee; `Some(None)` when nobody has the name.
     pub(crate) addressee: Option<Option<Arc<Account>>>,
     /// The sender.

@@ -13,13 +13,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sealwire_protocol::{DeviceId, MessageId, Username};
 use sealwire_store::{Appended, Mail, MailKey};
+use tokio::sync::Notify;
 
 use super::messages::Wake;
 use super::recents::Recents;
 use crate::presence::Gone;
 use crate::router;
 
-/// How many parcels wait for a session before senders store instead. The session takes all of them in one turn.
+/// How many parcels wait for a session before senders store instead, or wait. The session takes all of them in one turn.
 const PARCELS: usize = 1_024;
 /// How many signals wait for a session; more are dropped, as a signal may be.
 const SIGNALS: usize = 64;
@@ -184,6 +185,8 @@ pub(crate) struct Inbox {
     undecided: AtomicUsize,
     /// Signals that the session has left for good and what it held is committed.
     pub(crate) gone: Gone,
+    /// Signals that it has taken what waited.
+    emptied: Notify,
 }
 
 #[derive(Default)]
@@ -209,6 +212,7 @@ impl Inbox {
             in_flight: AtomicUsize::new(0),
             undecided: AtomicUsize::new(0),
             gone: Gone::default(),
+            emptied: Notify::new(),
         })
     }
 
@@ -217,6 +221,34 @@ impl Inbox {
         if self.waker.set(actor).is_err() {
             tracing::error!("a session's inbox was given two actors");
         }
+    }
+
+    /// Whether parcels are taken without anything else; so they are by a session that has ended, which refuses them.
+    pub(crate) fn has_room(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.closed || waiting.taken.parcels.len() < self.room
+    }
+
+    /// Returns when there is room.
+    pub(crate) async fn room(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.has_room() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Offers a parcel for which there was room a moment ago: it is not [`Offer::Full`] now.
+    pub(crate) fn push(&self, parcel: Parcel) -> Offer {
+        let mut waiting = self.waiting.lock();
+        if waiting.closed {
+            return Offer::Closed;
+        }
+        waiting.taken.parcels.push(parcel);
+        self.wake(waiting);
+        Offer::Taken
     }
 
     /// Offers a parcel.
@@ -294,13 +326,21 @@ impl Inbox {
     pub(crate) fn take(&self) -> Taken {
         let mut waiting = self.waiting.lock();
         waiting.woken = false;
+        self.note_emptied(&waiting);
         std::mem::take(&mut waiting.taken)
+    }
+
+    fn note_emptied(&self, waiting: &Waiting) {
+        if waiting.taken.parcels.len() >= self.room {
+            self.emptied.notify_waiters();
+        }
     }
 
     /// Takes everything but the signals: they stay for later, within their bounds.
     pub(crate) fn take_all_but_signals(&self) -> Taken {
         let mut waiting = self.waiting.lock();
         waiting.woken = false;
+        self.note_emptied(&waiting);
         let mut taken = std::mem::take(&mut waiting.taken);
         waiting.taken.signals = std::mem::take(&mut taken.signals);
         taken
@@ -310,6 +350,7 @@ impl Inbox {
     pub(crate) fn close(&self) -> Taken {
         let mut waiting = self.waiting.lock();
         waiting.closed = true;
+        self.note_emptied(&waiting);
         std::mem::take(&mut waiting.taken)
     }
 
@@ -355,6 +396,29 @@ mod tests {
         let taken = inbox.take();
         assert!(taken.nudged && taken.parcels.len() == PARCELS);
         assert_eq!(inbox.offer(parcel(1)), Offer::Taken);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_goes_on_when_the_session_has_taken_what_waited_or_has_ended() {
+        for end in [false, true] {
+            let inbox = Inbox::with_room(1);
+            inbox.room().await;
+            assert_eq!(inbox.push(parcel(1)), Offer::Taken);
+            assert_eq!(
+                (inbox.has_room(), inbox.push(parcel(2)), inbox.offer(parcel(3))),
+                (false, Offer::Taken, Offer::Full)
+            );
+            let waiter = tokio::spawn({
+                let inbox = inbox.clone();
+                async move { inbox.room().await }
+            });
+            tokio::task::yield_now().await;
+            assert!(!waiter.is_finished());
+            let taken = if end { inbox.close() } else { inbox.take() };
+            assert_eq!(taken.parcels.len(), 2);
+            waiter.await.expect("it goes on");
+            assert_eq!(inbox.push(parcel(4)), if end { Offer::Closed } else { Offer::Taken });
+        }
     }
 
     #[test]

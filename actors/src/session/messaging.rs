@@ -24,6 +24,9 @@ use crate::router::Routed;
 use crate::settings::Limits;
 use crate::spool::Miss;
 
+/// How long a message waits for a session to take what waits for it: it does so in its next turn.
+const ROOM: Duration = Duration::from_secs(2);
+
 impl Session {
     pub(super) fn message(
         &mut self,
@@ -66,8 +69,14 @@ impl Session {
         if let Some(need) = self.unknown_places(message, &facts) {
             return self.find_out(need, text.clone(), message, facts, id, ctx);
         }
+        if let Some(need) = self.first_contact(message, &facts) {
+            return self.find_out(need, text.clone(), message, facts, id, ctx);
+        }
+        if let Some(need) = self.full_inbox(message).filter(|_| !facts.no_room) {
+            return self.find_out(need, text.clone(), message, facts, id, ctx);
+        }
         let Some(session) = self.authenticated() else { return };
-        if !session.sending.has_room() {
+        if facts.no_room || !session.sending.has_room() {
             let error = ErrorFrame::new(ErrorCode::ServerBusy, "too many messages of this connection are undecided");
             return self.refuse(about(ErrorFrame { retry_after_ms: Some(1_000), ..error }), ctx);
         }
@@ -88,6 +97,25 @@ impl Session {
         let elsewhere = |device: &DeviceId| !self.node.directory.is_connected(device) && link.is_unknown(device);
         let devices: Vec<DeviceId> = message.recipients.iter().map(|recipient| recipient.d).filter(elsewhere).collect();
         (!devices.is_empty()).then_some(Need::Places(devices))
+    }
+
+    /// The devices to which this connection has not sent before. A node that is cut off from the others stores and says
+    /// `queued`, but can tell nobody; a sender that comes from there must not get ahead of what it has left there.
+    fn first_contact(&self, message: &Message<'_>, facts: &Facts) -> Option<Need> {
+        let Stage::Authenticated(session) = &self.stage else { return None };
+        if self.node.link.is_none() || facts.told {
+            return None;
+        }
+        let devices = message.recipients.iter().map(|recipient| recipient.d);
+        let new: Vec<DeviceId> = devices.filter(|device| !session.contacts.contains(device)).collect();
+        (!new.is_empty()).then_some(Need::Told(new))
+    }
+
+    /// A device here whose session has not taken yet what waits for it, in a cluster.
+    fn full_inbox(&self, message: &Message<'_>) -> Option<Need> {
+        self.node.link.as_ref()?;
+        let full = |device: &DeviceId| self.node.directory.find(device).is_some_and(|inbox| !inbox.has_room());
+        message.recipients.iter().map(|recipient| recipient.d).find(full).map(Need::Room)
     }
 
     /// Decides on an envelope by what is at hand.
@@ -181,6 +209,9 @@ impl Session {
             }
         }
         let devices = plan.iter().map(|(device, _, beside, ..)| (*device, *beside));
+        if node.link.is_some() {
+            session.note_contacts(plan.iter().map(|(device, ..)| *device));
+        }
         let ticket = session.sending.accept(message.message_id, fingerprint, devices, node.clock.micros());
         node.counts.accepted.add_one();
         let key = MailKey { from_device: session.device, message_id: message.message_id };
@@ -311,6 +342,18 @@ async fn find(
                 && let Err(error) = link.find(&devices).await
             {
                 tracing::debug!(%error, "it is not known where devices are");
+            }
+        }
+        Need::Told(devices) => {
+            facts.told = true;
+            let with_mail = node.store.with_mail(devices).await?;
+            if let Some(link) = &node.link {
+                with_mail.into_iter().for_each(|device| link.nudge_ahead(device));
+            }
+        }
+        Need::Room(device) => {
+            if let Some(inbox) = node.directory.find(&device) {
+                facts.no_room = node.clock.within(ROOM, inbox.room()).await.is_none();
             }
         }
         Need::Share => facts.shared = Some(share(node, username).await),

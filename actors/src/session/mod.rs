@@ -552,14 +552,6 @@ impl Session {
                 self.node.spool.append(Append { mail, replies, by: None, departure, cause });
             }
         }
-        // A successor must not read before our own predecessor's mail is there either.
-        if let (Some(predecessor), Ok(runtime)) = (session.predecessor, tokio::runtime::Handle::try_current()) {
-            let patience = self.node.settings.timing.take_over;
-            runtime.spawn(async move {
-                let _ = tokio::time::timeout(patience, predecessor.gone.wait()).await;
-                drop(departure);
-            });
-        }
     }
 }
 

@@ -8,6 +8,8 @@
 //!   only what sorts below every such append ([`Read::floor`]) is sent from it; the rest comes with the next read.
 //! * It turns `Live` only when a read shows nothing more, no append of its own is under way and nobody has nudged.
 //! * What leaves the window unacknowledged is appended before anybody is told anything.
+//! * In a cluster nothing is appended behind what only the window holds: that is appended first. The device may come back at
+//!   a node which does not see this session, as when this one is frozen, and would be given the later message first.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub(crate) struct WindowLimits {
     pub(crate) bytes: usize,
     /// How long a device may leave a message unacknowledged before the message is stored.
     pub(crate) patience: Duration,
+    /// Other nodes read the mailbox too.
+    pub(crate) clustered: bool,
 }
 
 /// What the session's shell is to do.
@@ -198,6 +202,9 @@ impl Receiving {
                 let cause = if self.is_draining() { Stored::Behind } else { Stored::Full };
                 self.mode = Mode::Draining;
                 self.unseen = true;
+                if self.limits.clustered {
+                    self.spill(Stored::Before, effects);
+                }
                 self.recents().lock().note(mail.key, mail.fingerprint, Fate::Stored);
                 self.append(mail, vec![reply], cause, effects);
             }
@@ -304,8 +311,13 @@ impl Receiving {
         }
         self.mode = Mode::Draining;
         self.unseen = true;
+        self.spill(Stored::Silent, effects);
+    }
+
+    /// Stores what only the window holds, in its order.
+    fn spill(&mut self, cause: Stored, effects: &mut Vec<Effect>) {
         for (mail, replies) in self.take_undecided() {
-            self.append(mail, replies, Stored::Silent, effects);
+            self.append(mail, replies, cause, effects);
         }
     }
 

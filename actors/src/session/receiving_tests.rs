@@ -1,7 +1,8 @@
 use super::*;
 use crate::session::fixtures::{key, mail, parcel};
 
-const LIMITS: WindowLimits = WindowLimits { messages: 4, bytes: 1_000, patience: Duration::from_secs(2) };
+const LIMITS: WindowLimits =
+    WindowLimits { messages: 4, bytes: 1_000, patience: Duration::from_secs(2), clustered: false };
 
 fn at(mono: u64) -> Now {
     Now { wall: mono, mono }
@@ -102,6 +103,16 @@ fn a_live_session_hands_over_and_its_sender_hears_of_the_acknowledgement() {
     assert_eq!(side.ack(2), Acked::Forward);
     assert_eq!(side.verdicts(), [(1, Verdict::Delivered), (2, Verdict::Delivered)]);
     assert!(side.effects.is_empty(), "nothing touches the store: {:?}", side.effects);
+}
+
+#[test]
+fn in_a_cluster_nothing_is_stored_behind_what_only_the_window_holds() {
+    for (clustered, stored) in [(false, vec![5]), (true, vec![1, 2, 3, 4, 5])] {
+        let mut side = Side::live();
+        side.receiving.limits.clustered = clustered;
+        (1..=5).for_each(|n| side.parcel(n));
+        assert_eq!((side.delivered(), side.appends()), (vec![1, 2, 3, 4], stored));
+    }
 }
 
 #[test]

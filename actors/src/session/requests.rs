@@ -1,5 +1,6 @@
 //! What a session does with each frame.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
@@ -311,7 +312,7 @@ impl Session {
         // Presence first, backlog second: whoever stores from here on finds this session and nudges it.
         let (departure, predecessor) = self.node.directory.enter(who.device, who.username.clone(), self.inbox.clone());
         let shares = account.is_some_and(|account| account.shares_presence);
-        let session = self.new_session(who, shares, departure.into(), predecessor.clone());
+        let session = self.new_session(who, shares, departure.into());
         self.stage = Stage::Authenticated(Box::new(session));
         self.greeting_place = None;
         self.node.counts.log_ins.add(LogIn::Accepted);
@@ -363,17 +364,12 @@ impl Session {
         let _ = self.node.presence.try_send(seen);
     }
 
-    fn new_session(
-        &self,
-        who: &LoggedIn,
-        shares: bool,
-        departure: Arc<Departure>,
-        predecessor: Option<Arc<Inbox>>,
-    ) -> Authenticated {
+    fn new_session(&self, who: &LoggedIn, shares: bool, departure: Arc<Departure>) -> Authenticated {
         let (limits, timing) = (&self.node.settings.limits, &self.node.settings.timing);
         // A node that waits for an outcome stores the copy itself after the same time, so this one does it a little earlier.
         let patience = if self.node.link.is_some() { timing.hand_over * 3 / 4 } else { timing.hand_over };
-        let window = WindowLimits { messages: limits.window_messages, bytes: limits.window_bytes, patience };
+        let (messages, bytes, clustered) = (limits.window_messages, limits.window_bytes, self.node.link.is_some());
+        let window = WindowLimits { messages, bytes, patience, clustered };
         Authenticated {
             username: who.username.clone(),
             device: who.device,
@@ -390,7 +386,7 @@ impl Session {
             signals: Rate::new(limits.signals_per_minute, MINUTE),
             here: self.node.watchers.enter(&who.username, shares),
             watching: Watching::new(self.node.watchers.clone(), self.inbox.clone()),
-            predecessor,
+            contacts: HashSet::new(),
             losses: self.node.link.as_ref().map_or(0, |link| link.losses()),
         }
     }
@@ -413,11 +409,13 @@ impl Session {
                 link.enter(device, connection, patience).await;
             }
         };
-        let left = futures_util::future::join(left_here, left_there);
+        // To its end, also when this connection ends before: its successor must not read before that either.
+        let departure = session.departure.clone();
+        let left = tokio::spawn(async move {
+            futures_util::future::join(left_here, left_there).await;
+            drop(departure);
+        });
         ctx.spawn(left.into_actor(self).map(|_, session, ctx| {
-            if let Some(authenticated) = session.authenticated() {
-                authenticated.predecessor = None;
-            }
             session.receive(ctx, |receiving, _, effects| receiving.may_read(effects));
         }));
     }

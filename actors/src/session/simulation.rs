@@ -324,7 +324,7 @@ impl World {
         // Small, so that senders often find it full.
         let inbox = Inbox::with_room(2);
         let (departure, predecessor) = self.directory.enter(device(BOB), bob(), inbox.clone());
-        let limits = WindowLimits { messages: 6, bytes: 10_000, patience: Duration::from_secs(2) };
+        let limits = WindowLimits { messages: 6, bytes: 10_000, patience: Duration::from_secs(2), clustered: false };
         let mut receiving = Receiving::new(limits, inbox.clone());
         if predecessor.is_none() {
             receiving.may_read(&mut Vec::new());

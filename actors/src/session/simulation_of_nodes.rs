@@ -15,9 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use sealwire_bus::frames::Frame;
-use sealwire_bus::{Bus, MemoryHub, Place};
+use sealwire_bus::{Bus, MemoryHub};
 use sealwire_protocol::DeviceId;
 use sealwire_store::{Front, MailKey, Mailboxes, MemoryStore, Removal};
 
@@ -54,6 +53,8 @@ struct Sender {
     again: BTreeSet<u64>,
     sent: u64,
     told: HashSet<u64>,
+    /// It was looked whether Bob has mail that he does not know of.
+    looked: bool,
 }
 
 struct Connection {
@@ -82,8 +83,6 @@ struct World {
     /// Connections that were replaced and have not noticed yet.
     old: Vec<Connection>,
     arrived: HashMap<DeviceId, Vec<u64>>,
-    /// The device's last connection.
-    last: Option<Place>,
 }
 
 fn number(key: &MailKey) -> u64 {
@@ -106,21 +105,11 @@ impl World {
             again: BTreeSet::new(),
             sent: 0,
             told: HashSet::new(),
+            looked: false,
         };
         let senders = vec![sender(0xa1, 0), sender(0xa2, 1)];
         let dice = Dice(seed * 2 + 1);
-        Self {
-            dice,
-            order: 0,
-            hub,
-            store,
-            sites,
-            senders,
-            bob: None,
-            old: Vec::new(),
-            arrived: HashMap::new(),
-            last: None,
-        }
+        Self { dice, order: 0, hub, store, sites, senders, bob: None, old: Vec::new(), arrived: HashMap::new() }
     }
 
     fn pick(&mut self, of: usize) -> usize {
@@ -157,6 +146,15 @@ impl World {
     async fn send(&mut self) {
         let who = self.pick(2);
         let sender = &mut self.senders[who];
+        if !std::mem::replace(&mut sender.looked, true) {
+            // As a session does before its connection's first copy for a device.
+            let with_mail = ready(self.store.with_mail(vec![device(BOB)])).expect("the memory store answers");
+            return with_mail.into_iter().for_each(|device| self.sites[sender.site].link.nudge_ahead(device));
+        }
+        let site = &self.sites[sender.site];
+        if site.directory.find(&device(BOB)).is_some_and(|inbox| !inbox.has_room()) {
+            return;
+        }
         let n = match sender.again.pop_first() {
             Some(n) => n,
             None if sender.sent < MESSAGES => {
@@ -207,6 +205,7 @@ impl World {
         sender.inbox.close();
         (sender.site, sender.inbox, sender.sending) = (site, Inbox::new(), Sending::default());
         sender.tickets.clear();
+        sender.looked = false;
         sender.again = (1..=sender.sent).filter(|n| !sender.told.contains(n)).collect();
     }
 
@@ -378,34 +377,10 @@ impl World {
             Some(old) if self.dice.roll(2) == 0 => {
                 // Its socket is gone, but its node does not know yet.
                 self.old.push(old);
-                self.let_the_unseen_rest(site);
                 self.bob = Some(self.connect(site));
             }
             Some(old) => self.leave(old),
-            None => {
-                self.let_the_unseen_rest(site);
-                self.bob = Some(self.connect(site));
-            }
-        }
-    }
-
-    /// The one thing that is taken for granted: where the bus does not show a device's last connection to its next one, the
-    /// device comes back no sooner than that has committed what it spilled. Its successor cannot know that there is something
-    /// to wait for (docs/architecture.md).
-    fn let_the_unseen_rest(&mut self, next: usize) {
-        let (bus, last) = (&self.sites[next].bus, self.last);
-        let seen = bus.find(&[device(BOB)]).now_or_never().and_then(Result::ok).and_then(|places| places[0]);
-        let goes_on = self.old.iter().all(|old| old.site == next || !self.sites[old.site].cut);
-        if last.is_none() || (seen.is_some() && seen == last && goes_on && !self.sites[next].cut) {
-            return;
-        }
-        for old in std::mem::take(&mut self.old) {
-            self.leave(old);
-        }
-        for site in &mut self.sites {
-            while site.commit.is_some() || !site.queue.is_idle() {
-                site.commit(&self.store);
-            }
+            None => self.bob = Some(self.connect(site)),
         }
     }
 
@@ -413,12 +388,14 @@ impl World {
         let site = &self.sites[index];
         let inbox = Inbox::with_room(2);
         let (departure, predecessor) = site.directory.enter(device(BOB), bob(), inbox.clone());
-        let limits = WindowLimits { messages: 6, bytes: 10_000, patience: Duration::from_millis(1_500) };
+        let patience = Duration::from_millis(1_500);
+        let limits = WindowLimits { messages: 6, bytes: 10_000, patience, clustered: true };
         let receiving = Receiving::new(limits, inbox.clone());
         let entered = Arc::new(AtomicBool::new(false));
+        let departure = Arc::new(departure);
+        let held = departure.clone();
         let (link, done, connection) = (site.link.clone(), entered.clone(), departure.connection());
         let clock = site.clock.clone();
-        self.last = Some(Place { node: site.bus.node(), connection });
         if let Some(predecessor) = &predecessor {
             predecessor.tell(Event::Replaced);
         }
@@ -430,12 +407,13 @@ impl World {
             };
             futures_util::future::join(here, link.enter(device(BOB), connection, TAKE_OVER)).await;
             done.store(true, Ordering::Release);
+            drop(held);
         });
         Connection {
             site: index,
             inbox,
             receiving,
-            departure: Arc::new(departure),
+            departure,
             losses: site.link.losses(),
             entered,
             began: false,

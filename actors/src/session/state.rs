@@ -1,5 +1,6 @@
 //! A connection's stage. What a stage cannot do, it has no method for: a greeting one cannot send a message.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use sealwire_protocol::frames::{Status, StatusFrame};
 use sealwire_protocol::{DeviceId, MessageId, Username};
 
 use super::greeting::{Greeting, Open};
-use super::inbox::{Inbox, Load};
+use super::inbox::Load;
 use super::rates::{MINUTE, Rate};
 use super::receiving::Receiving;
 use super::sending::Sending;
@@ -53,10 +54,10 @@ pub(crate) struct Authenticated {
     #[expect(dead_code, reason = "it is held, and acts when it is dropped")]
     pub(crate) here: Here,
     pub(crate) watching: Watching,
+    /// Devices that this connection has sent to, in a cluster; bounded, so not all of them.
+    pub(crate) contacts: HashSet<DeviceId>,
     /// How often the node had lost its lease when this was looked at last.
     pub(crate) losses: u64,
-    /// The session that this one replaced, until it has left.
-    pub(crate) predecessor: Option<Arc<Inbox>>,
 }
 
 /// When a session ends, and whether it is being prolonged.
@@ -103,7 +104,18 @@ impl Life {
     }
 }
 
+/// How many contacts a connection remembers. One that is forgotten costs a look into the store.
+const CONTACTS: usize = 1_024;
+
 impl Authenticated {
+    /// This connection sends to these devices.
+    pub(crate) fn note_contacts(&mut self, devices: impl IntoIterator<Item = DeviceId>) {
+        if self.contacts.len() > CONTACTS {
+            self.contacts = HashSet::new();
+        }
+        self.contacts.extend(devices);
+    }
+
     /// How it stands.
     pub(crate) fn load(&self) -> Load {
         let (draining, in_flight) = (self.receiving.is_draining(), self.receiving.in_flight());
