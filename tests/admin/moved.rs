@@ -2,11 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 
 use sealwire_parts::MongoReplicaSet;
 use sealwire_tests::Server;
 use sealwire_tests::server::{Builder, NO_LIMITS};
 use sealwire_tests::stranger::Stranger;
+use serde_json::json;
 
 use crate::town::Town;
 use crate::{Store, home};
@@ -92,5 +94,58 @@ mod heavy {
         // What was retired may be moved again, elsewhere.
         let elsewhere = set.url_of("elsewhere");
         Store::Both(&data, &elsewhere).migrate().await.well();
+    }
+
+    /// Whether MongoDB has this database.
+    async fn has_database(set: &MongoReplicaSet, name: &str) -> bool {
+        let databases = set.command(0, "listDatabases", json!(1), json!({ "nameOnly": true })).await;
+        let listed = databases.expect("the member answers")["databases"].to_string();
+        listed.contains(&format!("\"{name}\""))
+    }
+
+    /// Killed at some moment, counted in questions to the database: whichever it is, one of the two may be served at most, and the
+    /// same command brings it to its end.
+    #[tokio::test]
+    async fn a_migration_that_is_killed_leaves_at_most_one_store_in_service_and_is_done_by_running_it_again() {
+        let set = MongoReplicaSet::start(1).await;
+        let mut server = quick().start().await;
+        let (town, alice) = Town::settle(&server).await;
+        drop(alice);
+        assert!(server.terminate().await.success());
+        let (data, url) = (server.data_dir().to_owned(), set.url_of("chat"));
+        let (_home, dump, _) = home();
+        let mut questions = 1;
+        loop {
+            let mut migration = Store::Both(&data, &url).command();
+            migration.args(["admin", "migrate"]).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut migration = migration.spawn().expect("the server's binary runs");
+            let mut ended = None;
+            for _ in 0..questions {
+                has_database(&set, "chat").await;
+                ended = migration.try_wait().expect("a child can be asked");
+                if ended.is_some() {
+                    break;
+                }
+            }
+            migration.kill().await.expect("a child can be killed");
+
+            let embedded = data.join("sealwire.db").exists();
+            assert!(embedded || data.join("sealwire.db.migrated").exists(), "the old store is gone");
+            let said = Store::Shared(&url).backup(&dump).await;
+            let shared = said.code == Some(0);
+            assert!(
+                shared || said.trouble.contains("left half way") || said.trouble.contains("holds no store"),
+                "{said:?}"
+            );
+            assert!(!(embedded && shared), "both are in service");
+            // Killed after it was done, before anybody has seen that, it is done all the same.
+            if shared {
+                break;
+            }
+            assert!(ended.is_none(), "it has failed by itself");
+            questions = questions * 3 / 2 + 1;
+        }
+        Store::Embedded(&data).serve().await.refused("was moved to MongoDB");
+        town.goes_on(&on(&url).await, town.written()).await;
     }
 }

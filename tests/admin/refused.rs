@@ -44,6 +44,20 @@ async fn nothing_is_overwritten_and_nobody_disturbed() {
     server.restart().await;
 }
 
+#[tokio::test]
+async fn a_damaged_store_gives_no_backup() {
+    let (home, dump, _) = home();
+    let mut server = Server::start().await;
+    server.register("alice").await;
+    assert!(server.terminate().await.success());
+    let database = server.data_dir().join("sealwire.db");
+    let mut bytes = fs::read(&database).expect("it can be read");
+    bytes[4_096..].fill(0xff);
+    fs::write(&database, bytes).expect("it can be written");
+    Store::Embedded(server.data_dir()).backup(&dump).await.refused("damaged");
+    assert_eq!(fs::read_dir(home.path()).expect("a directory").count(), 0, "nothing is left of it");
+}
+
 /// A process that was killed half way is the same as one that left its file.
 #[tokio::test]
 async fn a_store_that_was_half_restored_is_not_served_until_the_restore_is_done_again() {
