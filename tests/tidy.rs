@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sealwire-core", &["sealwire-e2ee", "sealwire-protocol"]),
     ("sealwire-client", &["sealwire-core", "sealwire-e2ee", "sealwire-protocol"]),
     ("sealwire-chat", &["sealwire-client", "sealwire-protocol"]),
+    ("sealwire-loadtest", &["sealwire-e2ee", "sealwire-protocol"]),
     ("sealwire-tests", &["sealwire-client", "sealwire-e2ee", "sealwire-parts", "sealwire-protocol", "sealwire-store"]),
 ];
 

@@ -1,0 +1,65 @@
+//! `sealwire-loadtest`: puts a Sealwire server under load and checks every message.
+//!
+//! It is leaner than what it measures: a thread per core on epoll, frames that are ready but for a few digits, one read and one write
+//! for whatever is there. It speaks the public protocol and logs in for real.
+//!
+//! * [`args`] what can be asked for; [`scenario`] what is played; [`report`] what comes out
+//! * [`cast`] who takes part; [`crew`] the threads as a scenario leads them; [`worker`] a thread
+//! * [`check`] what became of every message; [`sealed`] those that are sealed and opened for real
+//! * [`keys`], [`person`], [`signers`] accounts and log-ins
+//! * [`letter`], [`hearing`], [`websocket`], [`numbering`], [`socket`], [`target`] the wire
+//! * [`histogram`], [`probe`] measuring
+
+mod args;
+mod cast;
+mod check;
+mod crew;
+mod hearing;
+mod histogram;
+mod keys;
+mod letter;
+mod numbering;
+mod person;
+mod probe;
+mod report;
+mod scenario;
+mod sealed;
+mod signers;
+mod socket;
+mod target;
+mod websocket;
+mod worker;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Arguments;
+use crate::crew::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "sealwire-loadtest: {failure}");
+            ExitCode::from(if matches!(failure, Failure::Arguments(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+/// Plays and reports; gives whether all went well.
+fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    let report = scenario::play(&arguments.scenario)?;
+    let common = arguments.scenario.common();
+    if let Some(file) = &common.json {
+        std::fs::write(file, report.to_json())?;
+    }
+    if let Some(file) = &common.html {
+        std::fs::write(file, report.to_html())?;
+    }
+    std::io::stdout().write_all(report.to_table().as_bytes())?;
+    Ok(report.is_good())
+}

@@ -1,0 +1,160 @@
+//! The load generator against real servers: what it counts is what happened, and it fails loudly.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Output;
+
+use sealwire_tests::Server;
+use sealwire_tests::server::{NO_LIMITS, binary};
+use sealwire_tests::stranger::{b64, key_of_pool};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// Keys in the repository; making them would take most of the test's time.
+const KEYS: usize = 20;
+
+/// A place to run from, with keys.
+struct Bench(TempDir);
+
+impl Bench {
+    fn new() -> Self {
+        let place = TempDir::with_prefix("sealwire-loadtest-").expect("a directory can be made");
+        let mut keys = String::new();
+        (0..KEYS).for_each(|n| writeln!(keys, "{}", b64(key_of_pool(n))).expect("a string takes all"));
+        std::fs::write(place.path().join("keys"), keys).expect("the keys can be written");
+        Self(place)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs to the end.
+    async fn run(&self, server: &Server, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary("sealwire-loadtest"));
+        command.args(arguments).args([
+            "--url",
+            &server.url(),
+            "--threads",
+            "2",
+            "--server-pid",
+            &server.pid().to_string(),
+        ]);
+        command.arg("--keys").arg(self.file("keys")).arg("--json").arg(self.file("json"));
+        command.arg("--html").arg(self.file("html"));
+        command.kill_on_drop(true).output().await.expect("the load generator runs")
+    }
+
+    /// Runs what must go well; gives the report.
+    async fn good(&self, server: &Server, arguments: &[&str]) -> Value {
+        let output = self.run(server, arguments).await;
+        let (out, progress) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {}\n{out}\n{progress}\n{}", output.status, server.log());
+        assert!(out.ends_with("GOOD: nothing lost, repeated or out of order\n"), "{out}");
+        let report = self.report();
+        assert_eq!(report["check"]["good"], true);
+        report
+    }
+
+    fn report(&self) -> Value {
+        let json = std::fs::read(self.file("json")).expect("the report was written");
+        serde_json::from_slice(&json).expect("it is JSON")
+    }
+}
+
+fn period<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let periods = report["periods"].as_array().expect("a list");
+    periods.iter().find(|period| period["name"] == name).expect("the report has this period")
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().expect("a number")
+}
+
+#[tokio::test]
+async fn idle_connections_are_logged_in_and_weighed() {
+    let server = Server::with(NO_LIMITS).start().await;
+    let report = Bench::new().good(&server, &["idle", "--connections", "12", "--seconds", "1"]).await;
+    assert_eq!(period(&report, "log in")["log_ins"], 12);
+    assert_eq!(period(&report, "idle")["connections"], 12);
+    assert!(report["figures"]["server memory per connection (bytes)"].is_f64(), "{report}");
+}
+
+#[tokio::test]
+async fn pairs_chat_in_an_open_loop_and_what_is_sealed_opens() {
+    let server = Server::with(NO_LIMITS).start().await;
+    let arguments =
+        ["chat", "--pairs", "4", "--connections", "10", "--rate", "200", "--seconds", "1", "--warm-up", "1"];
+    let bench = Bench::new();
+    let report = bench.good(&server, &arguments).await;
+    let check = &report["check"];
+    assert!(number(&check["sent"]) > 0, "{check}");
+    assert_eq!((&check["delivered"], &check["lost"], &check["unanswered"]), (&check["sent"], &0.into(), &0.into()));
+    assert!(number(&check["sealed"]) > 0, "{check}");
+    assert_eq!(check["sealed_and_opened"], check["sealed"], "{check}");
+    let chat = period(&report, "chat");
+    assert_eq!(chat["connections"], 10);
+    assert!(number(&chat["delivery"]["count"]) > 0, "{chat}");
+    assert!(chat["server"]["cpu_micros_per_message"].is_f64(), "{chat}");
+    let page = std::fs::read_to_string(bench.file("html")).expect("the page was written");
+    assert!(page.starts_with("<!doctype html>") && page.contains("<polyline"), "{page}");
+    assert!(!page.contains("http"), "it needs nothing from elsewhere: {page}");
+}
+
+#[tokio::test]
+async fn a_closed_loop_keeps_its_windows_full_and_accounts_return() {
+    let server = Server::with(NO_LIMITS).start().await;
+    let bench = Bench::new();
+    let arguments = ["chat", "--pairs", "2", "--window", "4", "--seconds", "1", "--warm-up", "0", "--name", "again"];
+    let first = bench.good(&server, &arguments).await;
+    assert!(number(&first["check"]["sent"]) >= 16, "{first}");
+    let again = bench.good(&server, &[&arguments[..], &["--returning"]].concat()).await;
+    assert_eq!(again["check"]["came_again"], 0, "nothing of the first run was left");
+}
+
+#[tokio::test]
+async fn mail_for_people_who_are_away_is_stored_and_drained() {
+    let server = Server::with(NO_LIMITS).start().await;
+    let report = Bench::new().good(&server, &["offline", "--pairs", "3", "--each", "40", "--window", "8"]).await;
+    let check = &report["check"];
+    assert_eq!((number(&check["sent"]), number(&check["delivered"])), (120, 120), "{check}");
+    assert_eq!(period(&report, "store")["queued"], 120);
+    assert_eq!(period(&report, "drain")["delivered"], 120);
+}
+
+#[tokio::test]
+async fn those_whose_connections_break_come_back_while_others_talk() {
+    let server = Server::with(NO_LIMITS).start().await;
+    let arguments =
+        ["reconnect", "--pairs", "2", "--connections", "8", "--rate", "50", "--seconds", "1", "--warm-up", "0"];
+    let report = Bench::new().good(&server, &arguments).await;
+    assert_eq!(period(&report, "reconnect")["log_ins"], 8);
+    assert_eq!(period(&report, "after")["connections"], 12);
+}
+
+#[tokio::test]
+async fn every_device_gets_its_copy_in_a_fanout() {
+    let server = Server::with(NO_LIMITS).start().await;
+    let arguments = ["fanout", "--pairs", "2", "--devices", "4", "--rate", "50", "--seconds", "1", "--warm-up", "0"];
+    let report = Bench::new().good(&server, &arguments).await;
+    let check = &report["check"];
+    assert!(number(&check["sent"]) > 0, "{check}");
+    assert_eq!(number(&check["copies"]), 4 * number(&check["sent"]), "{check}");
+    assert_eq!(number(&check["sealed_and_opened"]), 4 * number(&check["sealed"]), "{check}");
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_messages_makes_it_fail() {
+    let limits = NO_LIMITS.iter().filter(|(name, _)| !name.contains("MESSAGES_PER_MINUTE"));
+    let server = Server::with(limits).set("SEALWIRE_LIMITS_MESSAGES_PER_MINUTE", "3").start().await;
+    let bench = Bench::new();
+    let output =
+        bench.run(&server, &["chat", "--pairs", "1", "--rate", "20", "--seconds", "1", "--patience", "2"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(out.contains("refused: rate_limited") && out.ends_with("FAILED\n"), "{out}");
+    let report = bench.report();
+    assert!(number(&report["check"]["refused"]) > 0, "{report}");
+    assert_eq!(report["check"]["good"], false);
+}
