@@ -145,6 +145,28 @@ async fn every_device_gets_its_copy_in_a_fanout() {
 }
 
 #[tokio::test]
+async fn a_day_goes_by_with_people_who_leave_and_connections_that_break() {
+    let server = Server::with(NO_LIMITS).start().await;
+    let arguments = ["mixed", "--pairs", "24", "--connections", "24", "--rate", "400", "--seconds", "3"];
+    let report = Bench::new().good(&server, &arguments).await;
+    let day = period(&report, "day");
+    assert_eq!(
+        (&day["connections"], &day["log_ins"]),
+        (&72.into(), &48.into()),
+        "all but the writers leave or break, and are back: {day}"
+    );
+    assert!(number(&day["delivered"]) > 0, "{day}");
+}
+
+#[tokio::test]
+async fn a_soak_shows_what_memory_does_from_day_to_day() {
+    let server = Server::with(NO_LIMITS).start().await;
+    let arguments = ["soak", "--pairs", "3", "--connections", "2", "--rate", "50", "--seconds", "1", "--days", "2"];
+    let report = Bench::new().good(&server, &arguments).await;
+    assert!(report["figures"]["server memory, growth per day (bytes)"].is_f64(), "{report}");
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_messages_makes_it_fail() {
     let limits = NO_LIMITS.iter().filter(|(name, _)| !name.contains("MESSAGES_PER_MINUTE"));
     let server = Server::with(limits).set("SEALWIRE_LIMITS_MESSAGES_PER_MINUTE", "3").start().await;

@@ -75,6 +75,29 @@ pub(crate) enum Scenario {
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=10))]
         devices: u64,
     },
+    /// A day's shape: people write more at ten than at four, leave for a while and fetch their mail, connections break.
+    Mixed {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        talk: Talk,
+        /// Connections that only sit there, and break once a day, besides those of the pairs.
+        #[arg(long, default_value_t = 100)]
+        connections: usize,
+    },
+    /// Many such days, one after the other: does memory grow, does anything get lost in the long run?
+    Soak {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        talk: Talk,
+        /// Connections that only sit there, and break once a day, besides those of the pairs.
+        #[arg(long, default_value_t = 100)]
+        connections: usize,
+        /// Days, of --seconds each.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+        days: u64,
+    },
 }
 
 /// Who writes how much.

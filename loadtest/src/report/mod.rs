@@ -38,6 +38,8 @@ struct PeriodReport {
     sent_per_second: f64,
     delivered: u64,
     delivered_per_second: f64,
+    /// Of the delivered ones those that came from a mailbox; they are in no latency.
+    fetched: u64,
     answered: u64,
     answered_per_second: f64,
     /// Of the answers those that were `queued` at first.
@@ -225,6 +227,7 @@ impl PeriodReport {
             sent_per_second: rate(counts.sent),
             delivered: counts.arrived,
             delivered_per_second: rate(counts.arrived),
+            fetched: counts.fetched,
             answered: counts.answered,
             answered_per_second: rate(counts.answered),
             queued: counts.queued,

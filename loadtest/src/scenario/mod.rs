@@ -1,6 +1,7 @@
 //! What is played: each scenario leads the threads, and gives a report.
 
 mod chat;
+mod day;
 mod fanout;
 mod idle;
 mod offline;
@@ -26,6 +27,12 @@ pub(crate) fn play(scenario: &Scenario) -> Result<Report, Failure> {
             offline::play(common, &offline::Mail { pairs: *pairs, window: *window, each: *each })
         }
         Scenario::Reconnect { common, talk, connections } => reconnect::play(common, talk, *connections),
+        Scenario::Mixed { common, talk, connections } => {
+            day::play(common, talk, &day::Days { scenario: "mixed", connections: *connections, days: 1 })
+        }
+        Scenario::Soak { common, talk, connections, days } => {
+            day::play(common, talk, &day::Days { scenario: "soak", connections: *connections, days: *days })
+        }
         Scenario::Fanout { common, talk, devices } => fanout::play(common, talk, *devices as usize),
     }
 }
@@ -38,7 +45,9 @@ impl Scenario {
             | Self::Chat { common, .. }
             | Self::Offline { common, .. }
             | Self::Reconnect { common, .. }
-            | Self::Fanout { common, .. } => common,
+            | Self::Fanout { common, .. }
+            | Self::Mixed { common, .. }
+            | Self::Soak { common, .. } => common,
         }
     }
 }

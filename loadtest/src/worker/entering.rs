@@ -133,6 +133,7 @@ impl Worker {
         seat.stage = Stage::Here;
         seat.purpose = Purpose::LogIn;
         seat.attempts = 0;
+        seat.entered_at = self.now;
         let device = seat.place.device;
         self.greetings -= 1;
         self.counts.here += 1;
@@ -212,6 +213,9 @@ impl Worker {
         }
         let mut parting = std::mem::take(&mut self.parting);
         parting.retain(|at| {
+            if !self.seats[*at as usize].parting {
+                return false;
+            }
             let waits = |line: &u32| self.lines[*line as usize].check.unanswered() > 0;
             if self.seats[*at as usize].is_here() && self.writes_on[*at as usize].iter().any(waits) {
                 return true;

@@ -108,6 +108,8 @@ pub(crate) struct Counts {
     pub(crate) copies: u64,
     /// Copies that came.
     pub(crate) arrived: u64,
+    /// Of them those that had waited in a mailbox.
+    pub(crate) fetched: u64,
     /// Copies that came again on a later connection.
     pub(crate) again: u64,
     /// Messages that got their first status.
@@ -125,11 +127,11 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    const FIELDS: usize = 16;
+    const FIELDS: usize = 17;
 
     fn to_array(self) -> [u64; Self::FIELDS] {
         let Self { here, entered, emptied, kept_out, dropped, put_off, sent, copies, .. } = self;
-        let Self { arrived, again, answered, queued, refused, refused_copies, acks, faults, .. } = self;
+        let Self { arrived, fetched, again, answered, queued, refused, refused_copies, acks, faults, .. } = self;
         [
             here,
             entered,
@@ -140,6 +142,7 @@ impl Counts {
             sent,
             copies,
             arrived,
+            fetched,
             again,
             answered,
             queued,
@@ -152,7 +155,7 @@ impl Counts {
 
     fn from_array(from: [u64; Self::FIELDS]) -> Self {
         let [here, entered, emptied, kept_out, dropped, put_off, sent, copies, rest @ ..] = from;
-        let [arrived, again, answered, queued, refused, refused_copies, acks, faults] = rest;
+        let [arrived, fetched, again, answered, queued, refused, refused_copies, acks, faults] = rest;
         Self {
             here,
             entered,
@@ -163,6 +166,7 @@ impl Counts {
             sent,
             copies,
             arrived,
+            fetched,
             again,
             answered,
             queued,

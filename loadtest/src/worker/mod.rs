@@ -228,7 +228,11 @@ impl Worker {
 
     fn obey(&mut self, order: Order) -> io::Result<()> {
         match order {
-            Order::Dial(seats) => self.to_dial.extend(seats),
+            Order::Dial(seats) => {
+                // Whoever is still about to leave stays.
+                seats.clone().for_each(|at| self.seats[at as usize].parting = false);
+                self.to_dial.extend(seats);
+            }
             Order::Cut(seats) => seats.for_each(|at| self.hang_up(at)),
             Order::Goodbye(seats) => {
                 for at in seats {

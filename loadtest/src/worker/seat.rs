@@ -52,6 +52,8 @@ pub(super) struct Seat {
     pub(super) acked: u64,
     /// When the first message after that is to be acknowledged at the latest; 0 when there is none.
     pub(super) ack_at: u64,
+    /// When this session began: what was due before comes from the mailbox.
+    pub(super) entered_at: u64,
     /// When something was last written, in nanoseconds since the run's beginning.
     pub(super) last_sent: u64,
     /// It is to go once all that it wrote is answered.
@@ -76,6 +78,7 @@ impl Seat {
             seen: 0,
             acked: 0,
             ack_at: 0,
+            entered_at: 0,
             last_sent: 0,
             parting: false,
         }

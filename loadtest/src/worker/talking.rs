@@ -146,9 +146,9 @@ impl Worker {
             return self.fault(Fault::Stray, || format!("message {number} of line {line} came to {who}"));
         };
         match thread.check.arrived(device, number) {
-            Arrival::New { due } => self.arrived(due),
+            Arrival::New { due } => self.arrived(at, due),
             Arrival::Late { due } => {
-                self.arrived(due);
+                self.arrived(at, due);
                 self.fault_on(Fault::OutOfOrder, line, number);
             }
             Arrival::Again => self.counts.again += 1,
@@ -157,9 +157,12 @@ impl Worker {
         self.stock.came(at, line, number, text);
     }
 
-    fn arrived(&mut self, due: u64) {
+    fn arrived(&mut self, at: u32, due: u64) {
         self.counts.arrived += 1;
-        if due >= self.count_from {
+        // How long mail waits for its reader says nothing about the server.
+        if due < self.seats[at as usize].entered_at {
+            self.counts.fetched += 1;
+        } else if due >= self.count_from {
             let took = self.now.saturating_sub(due) / 1_000;
             self.second.record(took);
             if let Some(chapter) = self.outcome.chapters.last_mut() {
