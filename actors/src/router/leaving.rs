@@ -130,6 +130,8 @@ mod tests {
         assert_eq!(here.link.find(&[bob]).await.expect("the hub answers"), [None]);
         let entered = here.link.enter(bob, 1, Duration::from_secs(600));
         assert!(entered.now_or_never().is_some(), "the predecessor is not waited for");
+        here.link.note_peer(there.bus.node());
+        assert!(!here.link.peers().contains(&there.bus.node()), "what it still says does not bring it back");
     }
 
     #[tokio::test]

@@ -165,8 +165,11 @@ impl Link {
         self.peers.lock().clone()
     }
 
-    /// A node that was heard of lives, also if the last renewal did not show it yet.
+    /// A node that was heard of lives, also if the last renewal did not show it yet; unless it has said good-bye.
     pub(crate) fn note_peer(&self, node: NodeId) {
+        if self.left.lock().has(node) {
+            return;
+        }
         self.heard.lock().note(node, self.mono());
         let mut peers = self.peers.lock();
         if !peers.contains(&node) {
