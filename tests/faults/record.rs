@@ -24,6 +24,16 @@ struct Conversation {
     arrivals: u64,
 }
 
+/// A time without a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Away {
+    pub(crate) whole: Duration,
+    pub(crate) tries: usize,
+    /// Of the last try: until the connection stood, and from then on until it was logged in.
+    pub(crate) upgrade: Duration,
+    pub(crate) log_in: Duration,
+}
+
 /// Something that was done to the cluster.
 #[derive(Debug, Clone)]
 struct Fault {
@@ -49,7 +59,7 @@ struct State {
     last_shown: Option<Instant>,
     silence: Duration,
     worst: Duration,
-    away: Duration,
+    away: Away,
 }
 
 /// Everything that the clients have seen.
@@ -66,7 +76,7 @@ impl Record {
             last_shown: None,
             silence: Duration::ZERO,
             worst: Duration::ZERO,
-            away: Duration::ZERO,
+            away: Away::default(),
         }))
     }
 
@@ -81,10 +91,12 @@ impl Record {
         *self.0.lock().errors.entry(code.to_owned()).or_default() += 1;
     }
 
-    /// Somebody is connected again, after so long.
-    pub(crate) fn was_away(&self, time: Duration) {
+    /// Somebody is connected again.
+    pub(crate) fn was_away(&self, away: Away) {
         let mut state = self.0.lock();
-        state.away = state.away.max(time);
+        if away.whole > state.away.whole {
+            state.away = away;
+        }
     }
 
     /// A message is sent for the first time.
@@ -186,7 +198,7 @@ pub(crate) struct Verdict {
     /// From the first sending to being shown.
     pub(crate) worst: Duration,
     /// The longest time that somebody was without a connection.
-    pub(crate) away: Duration,
+    pub(crate) away: Away,
 }
 
 impl Verdict {
@@ -202,7 +214,9 @@ impl fmt::Display for Verdict {
         write!(f, "{} refused, {} repeats passed over, ", self.refused, self.repeats)?;
         write!(f, "{} lost, {} unanswered, ", self.lost.len(), self.unanswered.len())?;
         write!(f, "{} overtaken; longest silence {:.1?}, ", self.overtaken.len(), self.silence)?;
-        write!(f, "worst delivery {:.1?}, longest without a connection {:.1?}", self.worst, self.away)?;
+        let Away { whole, tries, upgrade, log_in } = self.away;
+        write!(f, "worst delivery {:.1?}, longest without a connection {whole:.1?} (", self.worst)?;
+        write!(f, "{tries} tries; the last took {upgrade:.1?} for the upgrade and {log_in:.1?} for the log-in)")?;
         for (what, recovery) in &self.faults {
             write!(f, "; recovery {recovery:.1?} after: {what}")?;
         }

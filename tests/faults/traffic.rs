@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::record::{Pair, Record};
+use crate::record::{Away, Pair, Record};
 
 /// How often each writes.
 const PACE: Duration = Duration::from_millis(500);
@@ -150,17 +150,18 @@ struct Person {
 
 impl Person {
     async fn live(mut self) {
-        let mut lost: Option<Instant> = None;
+        let (mut lost, mut tries): (Option<Instant>, usize) = (None, 0);
         while *self.phase.borrow() != Phase::Over {
             self.tries += 1;
             let entrance = self.entrances[self.tries % self.entrances.len()];
             let connected = timeout(ANSWER, connect(&entrance, &self.who)).await;
-            if let Ok(Some(socket)) = connected {
+            tries += 1;
+            if let Ok(Some((socket, upgrade, log_in))) = connected {
                 if let Some(since) = lost {
-                    self.record.was_away(since.elapsed());
+                    self.record.was_away(Away { whole: since.elapsed(), tries, upgrade, log_in });
                 }
                 self.talk(socket).await;
-                lost = Some(Instant::now());
+                (lost, tries) = (Some(Instant::now()), 0);
             }
             sleep(std::mem::replace(&mut self.again, AGAIN)).await;
         }
@@ -252,11 +253,14 @@ impl Person {
     }
 }
 
-async fn connect(entrance: &Entrance, who: &Arc<Identity>) -> Option<Socket> {
+/// Gives the connection, and how long upgrade and log-in took.
+async fn connect(entrance: &Entrance, who: &Arc<Identity>) -> Option<(Socket, Duration, Duration)> {
+    let began = Instant::now();
     let mut request = entrance.url().into_client_request().expect("a URL");
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("sealwire.v1"));
     let stream = TcpStream::connect(entrance.address()).await.ok()?;
     let (mut socket, _) = client_async(request, stream).await.ok()?;
+    let upgraded = Instant::now();
     loop {
         let Message::Text(text) = socket.next().await?.ok()? else { continue };
         let frame: Value = serde_json::from_str(&text).expect("the server sends JSON");
@@ -266,7 +270,7 @@ async fn connect(entrance: &Entrance, who: &Arc<Identity>) -> Option<Socket> {
                 let auth = tokio::task::spawn_blocking(move || who.auth(&frame)).await.ok()?;
                 socket.send(Message::text(auth.to_string())).await.ok()?;
             }
-            "session" => return Some(socket),
+            "session" => return Some((socket, upgraded - began, upgraded.elapsed())),
             _ => return None,
         }
     }
