@@ -32,7 +32,7 @@ test: setup lint audit docs wasm build-all doctest nextest ## everything that a 
 test-long: setup build-all ## `make test`'s tests at full length, and those that take long: kills, power loss, faults
 	SEALWIRE_LONG=1 cargo-nextest nextest run --workspace --locked --profile long --run-ignored all
 
-sabotage: setup ## take one defence after the other out of the client and see its test notice; NAME=replay for one
+sabotage: setup ## take one defence of the client, or rule of the broker, out after the other and see its test notice; NAME=replay for one
 	tools/sabotage $(NAME)
 
 fmt: ## format the Rust sources
