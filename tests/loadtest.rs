@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use sealwire_tests::Server;
 use sealwire_tests::server::{NO_LIMITS, binary};
 use sealwire_tests::stranger::{b64, key_of_pool};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 /// Keys in the repository; making them would take most of the test's time.
@@ -30,17 +31,14 @@ impl Bench {
         self.0.path().join(name)
     }
 
-    /// Runs to the end.
+    /// Runs against a server to the end.
     async fn run(&self, server: &Server, arguments: &[&str]) -> Output {
+        self.run_at(&server.url(), server.pid(), arguments).await
+    }
+
+    async fn run_at(&self, url: &str, pid: u32, arguments: &[&str]) -> Output {
         let mut command = Command::new(binary("sealwire-loadtest"));
-        command.args(arguments).args([
-            "--url",
-            &server.url(),
-            "--threads",
-            "2",
-            "--server-pid",
-            &server.pid().to_string(),
-        ]);
+        command.args(arguments).args(["--url", url, "--threads", "2", "--server-pid", &pid.to_string()]);
         command.arg("--keys").arg(self.file("keys")).arg("--json").arg(self.file("json"));
         command.arg("--html").arg(self.file("html"));
         command.kill_on_drop(true).output().await.expect("the load generator runs")
@@ -164,6 +162,28 @@ async fn a_soak_shows_what_memory_does_from_day_to_day() {
     let arguments = ["soak", "--pairs", "3", "--connections", "2", "--rate", "50", "--seconds", "1", "--days", "2"];
     let report = Bench::new().good(&server, &arguments).await;
     assert!(report["figures"]["server memory, growth per day (bytes)"].is_f64(), "{report}");
+}
+
+#[tokio::test]
+async fn the_bare_relay_carries_a_chat_that_is_not_sealed() {
+    let mut relay = Command::new(binary("sealwire-loadtest"));
+    relay.args(["limit", "--listen", "127.0.0.1:0", "--threads", "2"]).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut relay = relay.spawn().expect("the relay runs");
+    let mut line = String::new();
+    let stdout = relay.stdout.take().expect("it is piped");
+    BufReader::new(stdout).read_line(&mut line).await.expect("its output can be read");
+    let url = line.trim_end().strip_prefix("listening on ").expect("the first line is for programs");
+    let pid = relay.id().expect("it runs");
+
+    let bench = Bench::new();
+    let arguments = ["chat", "--pairs", "6", "--window", "8", "--seconds", "1", "--warm-up", "0", "--unsealed"];
+    let output = bench.run_at(url, pid, &arguments).await;
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{out}\n{}", String::from_utf8_lossy(&output.stderr));
+    let check = &bench.report()["check"];
+    assert!(number(&check["sent"]) >= 96, "{check}");
+    assert_eq!(check["delivered"], check["sent"], "{check}");
+    relay.kill().await.expect("a child can be killed");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What can be asked for.
 
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -14,7 +15,27 @@ use crate::target::Target;
 #[command(version, max_term_width = 110)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    pub(crate) scenario: Scenario,
+    pub(crate) command: Command,
+}
+
+/// What is done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(flatten)]
+    Play(Box<Scenario>),
+    /// Runs a bare relay instead: what it needs is the cost of the frames themselves. It moves the same four frames for each message between people
+    /// who are connected, lets everybody in, and checks, stores and promises nothing. Load it with --unsealed.
+    Limit {
+        /// Where it listens; port 0 takes a free one.
+        #[arg(long, default_value = "127.0.0.1:8090")]
+        listen: SocketAddrV4,
+        /// Threads; one for each core if absent.
+        #[arg(long)]
+        threads: Option<usize>,
+        /// Milliseconds that a status may wait for others; the protocol allows 20.
+        #[arg(long, default_value_t = 20)]
+        status_delay: u64,
+    },
 }
 
 /// What is played.
@@ -154,6 +175,9 @@ pub(crate) struct Common {
     /// Bytes of a message's content before padding to 256 bytes or a Padme length.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=500_000))]
     pub(crate) bytes: u64,
+    /// Seals no message for real; for `limit`, which computes no hash that such a message needs to be opened.
+    #[arg(long)]
+    pub(crate) unsealed: bool,
     /// Seconds without any progress after which something is given up.
     #[arg(long, default_value_t = 30)]
     pub(crate) patience: u64,

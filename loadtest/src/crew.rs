@@ -92,6 +92,7 @@ pub(crate) struct Crew {
     probe: Probe,
     patience: Duration,
     quiet: bool,
+    unsealed: bool,
     next_look: Duration,
     /// What waits for the seconds of all threads.
     seconds: BTreeMap<u64, Second>,
@@ -111,7 +112,7 @@ impl Crew {
     /// Casts and starts the threads.
     pub(crate) fn new(common: &Common, size: Size) -> Result<Self, Failure> {
         check_size(size)?;
-        let threads = common.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
+        let threads = threads(common.threads);
         let began_at = wall();
         let tag = common.name.clone().unwrap_or_else(|| format!("{:08x}", rand::random::<u32>()));
         if common.keys.as_ref().is_none_or(|file| !file.exists()) {
@@ -154,6 +155,7 @@ impl Crew {
             probe,
             patience: Duration::from_secs(common.patience),
             quiet: common.quiet,
+            unsealed: common.unsealed,
             next_look: Duration::from_secs(1),
             seconds: BTreeMap::new(),
             periods: Vec::new(),
@@ -192,6 +194,14 @@ impl Crew {
             }
         }
         seats
+    }
+
+    /// Has about one in a thousand sealed of the first so many messages of each line, and waits for it.
+    pub(crate) fn seal(&self, each: u32) {
+        if !self.unsealed {
+            self.order(|_| Order::Seal(each));
+            self.settle();
+        }
     }
 
     /// Waits until every thread has carried out the orders that it has.
@@ -338,6 +348,11 @@ fn check_size(size: Size) -> Result<(), Failure> {
     }
     let (needed, allowed) = (size.connections() as u64 + OTHER_FILES, socket::raise_open_files());
     if needed > allowed { Err(Failure::OpenFiles { needed, allowed }) } else { Ok(()) }
+}
+
+/// As many threads as were asked for, or one for each core.
+pub(crate) fn threads(wanted: Option<usize>) -> usize {
+    wanted.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1)
 }
 
 /// Progress, for people.

@@ -8,7 +8,7 @@
 //! * [`check`] what became of every message; [`sealed`] those that are sealed and opened for real
 //! * [`keys`], [`person`], [`signers`] accounts and log-ins
 //! * [`letter`], [`hearing`], [`websocket`], [`numbering`], [`socket`], [`target`] the wire
-//! * [`histogram`], [`probe`] measuring
+//! * [`histogram`], [`probe`] measuring; [`limit`] a bare relay to compare with
 
 mod args;
 mod cast;
@@ -18,6 +18,7 @@ mod hearing;
 mod histogram;
 mod keys;
 mod letter;
+mod limit;
 mod numbering;
 mod person;
 mod probe;
@@ -35,12 +36,18 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::Arguments;
+use crate::args::{Arguments, Command, Scenario};
 use crate::crew::Failure;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
+    let done = match Arguments::parse().command {
+        Command::Play(scenario) => play(&scenario),
+        Command::Limit { listen, threads, status_delay } => {
+            let status_delay = status_delay * 1_000_000;
+            limit::serve(&limit::Settings { listen, threads: crew::threads(threads), status_delay }).map(|()| true)
+        }
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(failure) => {
@@ -51,9 +58,9 @@ fn main() -> ExitCode {
 }
 
 /// Plays and reports; gives whether all went well.
-fn run(arguments: &Arguments) -> Result<bool, Failure> {
-    let report = scenario::play(&arguments.scenario)?;
-    let common = arguments.scenario.common();
+fn play(scenario: &Scenario) -> Result<bool, Failure> {
+    let report = scenario::play(scenario)?;
+    let common = scenario.common();
     if let Some(file) = &common.json {
         std::fs::write(file, report.to_json())?;
     }

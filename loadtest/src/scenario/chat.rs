@@ -15,7 +15,7 @@ pub(super) fn play(common: &Common, talking: &Talk, connections: Option<usize>) 
     let all = connect_all(&mut crew)?;
     let here = crew.counts().here;
     if all {
-        seal(&mut crew, talking.expected(2 * pairs));
+        seal(&crew, talking.expected(2 * pairs));
         talk(&mut crew, "chat", talking)?;
     }
     let mut report = Report::new("chat", common, crew.dismiss()?);

@@ -35,7 +35,7 @@ pub(super) fn play(common: &Common, talking: &Talk, days: &Days) -> Result<Repor
     let here = crew.counts().here;
     let (mut evenings, mut back) = (Vec::new(), all);
     if all {
-        seal(&mut crew, talking.expected(2 * talking.pairs));
+        seal(&crew, talking.expected(2 * talking.pairs));
         for _ in 0..days.days {
             evenings.push(day(&mut crew, talking, size.connections() as u64, &mut back)?);
         }

@@ -12,7 +12,7 @@ pub(super) fn play(common: &Common, talking: &Talk, devices: usize) -> Result<Re
     let all = connect_all(&mut crew)?;
     let here = crew.counts().here;
     if all {
-        seal(&mut crew, talking.expected(talking.pairs));
+        seal(&crew, talking.expected(talking.pairs));
         talk(&mut crew, "fanout", talking)?;
     }
     let mut report = Report::new("fanout", common, crew.dismiss()?);

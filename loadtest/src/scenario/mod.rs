@@ -75,10 +75,9 @@ fn wait_for_sessions(crew: &mut Crew, entered: u64, here: u64) -> Result<bool, F
 }
 
 /// Seals what is sealed for real, while nothing is measured.
-fn seal(crew: &mut Crew, each: f64) {
+fn seal(crew: &Crew, each: f64) {
     let expected = each.ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
-    crew.order(|_| Order::Seal(expected));
-    crew.settle();
+    crew.seal(expected);
 }
 
 /// How fast each thread writes; one with fewer lines than another writes on each of them as often.

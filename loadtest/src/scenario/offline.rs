@@ -34,8 +34,7 @@ fn store_and_drain(crew: &mut Crew, mail: &Mail, undone: &mut Vec<String>) -> Re
     let readers = |part: &Part| part.readers.clone();
     let away = crew.order_each(readers, Order::Goodbye);
     crew.until("saying goodbye", |counts| counts.here <= away)?;
-    crew.order(|_| Order::Seal(mail.each));
-    crew.settle();
+    crew.seal(mail.each);
     let (pairs, each) = (away, u64::from(mail.each));
     crew.begin("store")?;
     let pace = Pace::Closed { window: mail.window, each: mail.each };

@@ -16,7 +16,7 @@ pub(super) fn play(common: &Common, talking: &Talk, connections: usize) -> Resul
     let here = crew.counts().here;
     let mut back = (all, 0.0);
     if all {
-        seal(&mut crew, talking.expected(2 * talking.pairs));
+        seal(&crew, talking.expected(2 * talking.pairs));
         back = break_and_return(&mut crew, talking, connections as u64)?;
     }
     let mut report = Report::new("reconnect", common, crew.dismiss()?);
