@@ -7,7 +7,7 @@ use std::{
 
 use sealwire_store::{DumpWriter, Export, Tally};
 
-use super::{AdminError, in_words, new_file::NewFile, progress::Progress, transfer};
+use super::{AdminError, in_words, new_file::NewFile, place, progress::Progress, transfer};
 use crate::{app, config::Config};
 
 /// Bytes that are gathered for one call of the system.
@@ -28,7 +28,8 @@ pub(super) async fn backup(config: &Config, path: &Path) -> Result<String, Admin
     }
     new.finish()?;
     let holds = in_words(&written.counts());
-    Ok(format!("{}: {holds}; {bytes} bytes, read again and compared", path.display()))
+    let store = place(config);
+    Ok(format!("{}: {holds}, from {store}; {bytes} bytes, read again and compared", path.display()))
 }
 
 async fn write(

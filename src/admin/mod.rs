@@ -98,6 +98,15 @@ pub(crate) fn run(command: &AdminCommand, config: &Config) -> Result<(), AdminEr
     Ok(())
 }
 
+/// The store that the configuration names, in words; nothing of its URL.
+fn place(config: &Config) -> String {
+    if config.store.is_shared() {
+        "the MongoDB that store.url names".to_owned()
+    } else {
+        config.store.data_dir.display().to_string()
+    }
+}
+
 /// What a store holds, in words; no names.
 fn in_words(counts: &Counts) -> String {
     format!(

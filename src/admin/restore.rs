@@ -8,7 +8,7 @@ use std::{
 
 use sealwire_store::{DumpReader, StoreError, Tally};
 
-use super::{AdminError, in_words, progress::Progress, transfer};
+use super::{AdminError, in_words, place, progress::Progress, transfer};
 use crate::{app, config::Config};
 
 /// Bytes that are read by one call of the system.
@@ -41,5 +41,5 @@ pub(super) async fn restore(config: &Config, path: &Path) -> Result<String, Admi
     transfer::check(&mut *import, &tally).await?;
     import.release().await.map_err(AdminError::Write)?;
     let holds = in_words(&tally.counts());
-    Ok(format!("restored {holds}; read back and compared. Servers may be started on it"))
+    Ok(format!("restored {holds}, into {}; read back and compared. Servers may be started on it", place(config)))
 }

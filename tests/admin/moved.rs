@@ -27,7 +27,7 @@ async fn backup_under_traffic(town: &mut Town, alice: &mut Stranger, from: Store
             () = town.write_on(alice) => continue,
         };
         let holds = said.well();
-        assert!(holds.contains("2 accounts with 3 devices") && holds.contains("1 sealed backup;"), "{holds}");
+        assert!(holds.contains("2 accounts with 3 devices") && holds.contains("1 sealed backup, from "), "{holds}");
         assert!(!holds.contains("alice") && !holds.contains("bob"), "{holds}");
         return promised;
     }
