@@ -36,9 +36,16 @@ fn nines(share: f64) -> f64 {
 }
 
 fn latencies(periods: &[PeriodReport]) -> String {
-    let ticks: Ticks = [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999]
-        .map(|share| (nines(share), format!("{} %", share * 100.0)))
-        .into();
+    const SHARES: [(f64, &str); 7] = [
+        (0.0, "0 %"),
+        (0.5, "50 %"),
+        (0.9, "90 %"),
+        (0.99, "99 %"),
+        (0.999, "99.9 %"),
+        (0.9999, "99.99 %"),
+        (0.99999, "99.999 %"),
+    ];
+    let ticks: Ticks = SHARES.iter().map(|(share, name)| (nines(*share), (*name).to_owned())).collect();
     let curve = |name: String, curve: &[(f64, f64)]| {
         let points = curve.iter().map(|(share, millis)| (nines(*share), *millis)).collect::<Vec<_>>();
         (!points.is_empty()).then_some(Series { name, points })

@@ -248,7 +248,9 @@ impl Latency {
         let shares = (0..100)
             .map(|n| f64::from(n) / 100.0)
             .chain((1..=40).map(|n| 1.0 - 10_f64.powf(-2.0 - f64::from(n) / 10.0)));
-        let curve = if histogram.count() == 0 { Vec::new() } else { shares.map(|share| (share, at(share))).collect() };
+        // A share beyond the last message has no place of its own; that of none has no curve.
+        let last = 1.0 - 1.0 / histogram.count().max(1) as f64;
+        let curve = shares.take_while(|share| *share < last).map(|share| (share, at(share))).collect();
         Self {
             count: histogram.count(),
             mean: histogram.mean() / 1e3,

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::{Check, PeriodReport, Report};
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -9,7 +11,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// The table. Writing to a string cannot fail.
 pub(super) fn write(report: &Report) -> String {
     let mut out = String::new();
-    let settings: Vec<_> = report.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let settings: Vec<_> = report.settings.iter().map(|(name, value)| setting(name, value)).collect();
     let _ = writeln!(out, "sealwire-loadtest {}: {}", report.scenario, settings.join(", "));
     let _ = writeln!(
         out,
@@ -24,7 +26,7 @@ pub(super) fn write(report: &Report) -> String {
         "p99 ms",
         "p99.9 ms",
         "max ms",
-        "status99",
+        "stat. p99",
         "cpu us/m",
         "MiB"
     );
@@ -35,6 +37,10 @@ pub(super) fn write(report: &Report) -> String {
     }
     check(&mut out, &report.check);
     out
+}
+
+fn setting(name: &str, value: &Value) -> String {
+    value.as_str().map_or_else(|| format!("{name} {value}"), |text| format!("{name} {text}"))
 }
 
 fn row(out: &mut String, period: &PeriodReport) {
