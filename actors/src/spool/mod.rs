@@ -128,7 +128,8 @@ impl Spool {
         }
     }
 
-    fn failed(&self, work: Work, error: &StoreError, ctx: &mut Context<Self>) {
+    fn failed(&self, mut work: Work, error: &StoreError, ctx: &mut Context<Self>) {
+        work.appends.extend(self.queue.take_behind(&work.appends));
         tracing::error!(%error, appends = work.appends.len(), "a commit failed; the senders keep what was in it");
         self.queue.counts.not_committed(&work);
         self.queue.decided(&work.appends);

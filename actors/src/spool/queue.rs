@@ -1,7 +1,7 @@
 //! What waits for the store. Bounded in number and bytes; what does not fit is failed at once, so that its sender keeps it.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use actix::Recipient;
@@ -48,6 +48,11 @@ pub(crate) struct Append {
 }
 
 impl Append {
+    /// From which device, to which.
+    fn pair(&self) -> (DeviceId, DeviceId) {
+        (self.mail.key.from_device, self.mail.device)
+    }
+
     /// The copy is committed: who has appended it may leave.
     pub(super) fn committed(&mut self) {
         self.departure = None;
@@ -266,6 +271,18 @@ impl SpoolQueue {
         Some(work)
     }
 
+    /// Takes out what waits behind copies of a commit that failed, from the same device to the same one: stored now, it would be
+    /// ahead of what its sender sends again, perhaps by a connection that does not know of it.
+    pub(super) fn take_behind(&self, failed: &[Append]) -> Vec<Append> {
+        let pairs: HashSet<_> = failed.iter().map(Append::pair).collect();
+        let mut waiting = self.waiting.lock();
+        let all = std::mem::take(&mut waiting.work.appends);
+        let (behind, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|append| pairs.contains(&append.pair()));
+        waiting.work.appends = rest;
+        waiting.bytes -= behind.iter().map(|append| append.mail.size()).sum::<usize>();
+        behind
+    }
+
     /// The copies of a batch have been decided: they are in the store, or nowhere.
     pub(crate) fn decided(&self, appends: &[Append]) {
         let mut waiting = self.waiting.lock();
@@ -346,6 +363,23 @@ mod tests {
         let orders: Vec<u64> = std::iter::from_fn(|| queue.next()).map(|work| work.appends[0].mail.order).collect();
         assert_eq!(orders, [1, 2]);
         assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn what_waits_behind_a_copy_that_failed_goes_with_it() {
+        let queue = SpoolQueue::new(Bounds { entries: 10, bytes: 1_000, batch: 1 });
+        let from_another = |n: u64| {
+            let (entry, _) = append(n);
+            let key = MailKey { from_device: crate::session::fixtures::device(0xcc), ..entry.mail.key };
+            Append { mail: Mail { key, ..entry.mail }, ..entry }
+        };
+        queue.append(append(1).0);
+        queue.append(from_another(2));
+        queue.append(append(3).0);
+        let failed = queue.next().expect("a batch of one");
+        let behind: Vec<u64> = queue.take_behind(&failed.appends).iter().map(|append| append.mail.order).collect();
+        let rest: Vec<u64> = std::iter::from_fn(|| queue.next()).map(|work| work.appends[0].mail.order).collect();
+        assert_eq!((behind, rest, queue.waiting.lock().bytes), (vec![3], vec![2], 0));
     }
 
     #[test]
