@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::signature::RSA_PSS_SHA256;
 use futures_util::{SinkExt, StreamExt, stream};
 use parking_lot::Mutex;
 use sealwire_tests::Entrance;
@@ -65,6 +68,7 @@ impl Traffic {
             let person = Person {
                 pair: (n, peer),
                 who: identities[n].clone(),
+                key: Arc::new(KeyPair::from_pkcs8(&identities[n].dsk.to_pkcs8()).expect("a key of the pool")),
                 peer: identities[peer].clone(),
                 entrances: entrances.to_vec(),
                 record: record.clone(),
@@ -130,9 +134,18 @@ async fn everybody(people: usize, entrances: &[Entrance]) -> Vec<Arc<Identity>> 
     stream::iter(registered).buffered(AT_ONCE).collect().await
 }
 
+/// As protocol section 2 has it.
+fn sign(key: &KeyPair, bytes: &[u8]) -> Vec<u8> {
+    let mut signature = vec![0; key.public_modulus_len()];
+    key.sign(&RSA_PSS_SHA256, &SystemRandom::new(), bytes, &mut signature).expect("the key is whole");
+    signature
+}
+
 struct Person {
     pair: Pair,
     who: Arc<Identity>,
+    /// The device's key, for a library that signs in no time.
+    key: Arc<KeyPair>,
     peer: Arc<Identity>,
     entrances: Vec<Entrance>,
     record: Arc<Record>,
@@ -154,7 +167,7 @@ impl Person {
         while *self.phase.borrow() != Phase::Over {
             self.tries += 1;
             let entrance = self.entrances[self.tries % self.entrances.len()];
-            let connected = timeout(ANSWER, connect(&entrance, &self.who)).await;
+            let connected = timeout(ANSWER, connect(&entrance, &self.who, &self.key)).await;
             tries += 1;
             if let Ok(Some((socket, upgrade, log_in))) = connected {
                 if let Some(since) = lost {
@@ -254,7 +267,7 @@ impl Person {
 }
 
 /// Gives the connection, and how long upgrade and log-in took.
-async fn connect(entrance: &Entrance, who: &Arc<Identity>) -> Option<(Socket, Duration, Duration)> {
+async fn connect(entrance: &Entrance, who: &Arc<Identity>, key: &Arc<KeyPair>) -> Option<(Socket, Duration, Duration)> {
     let began = Instant::now();
     let mut request = entrance.url().into_client_request().expect("a URL");
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("sealwire.v1"));
@@ -266,8 +279,9 @@ async fn connect(entrance: &Entrance, who: &Arc<Identity>) -> Option<(Socket, Du
         let frame: Value = serde_json::from_str(&text).expect("the server sends JSON");
         match frame["type"].as_str()? {
             "challenge" => {
-                let who = who.clone();
-                let auth = tokio::task::spawn_blocking(move || who.auth(&frame)).await.ok()?;
+                let (who, key) = (who.clone(), key.clone());
+                let auth = tokio::task::spawn_blocking(move || who.auth_signed_by(&frame, |bytes| sign(&key, bytes)));
+                let auth = auth.await.ok()?;
                 socket.send(Message::text(auth.to_string())).await.ok()?;
             }
             "session" => return Some((socket, upgraded - began, upgraded.elapsed())),
