@@ -41,6 +41,8 @@ pub(crate) enum Arrival {
     New { due: u64 },
     /// New as well, but overtaken by a later one.
     Late { due: u64 },
+    /// The server had refused it in a way that leaves open whether it comes.
+    Unpromised,
     /// It had come on an earlier connection that ended before its acknowledgement was heard: clients drop these.
     Again,
     /// It should not have come.
@@ -54,6 +56,8 @@ pub(crate) enum Answer {
     First { due: u64 },
     /// `delivered` after `queued`.
     Second,
+    /// The server had refused it in a way that leaves open what becomes of it.
+    Unpromised,
     /// It should not have come.
     Fault(Fault),
 }
@@ -64,6 +68,15 @@ enum Told {
     Queued,
     Delivered,
     Refused,
+}
+
+/// What a refusal ended.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub(crate) struct Refusal {
+    /// The message had not been answered.
+    pub(crate) was_unanswered: bool,
+    /// Copies that had not come.
+    pub(crate) missing: u32,
 }
 
 /// A message that has not come everywhere, or not been answered.
@@ -103,6 +116,8 @@ pub(crate) struct Line {
     devices: Vec<Arrivals>,
     /// How many are over that were `queued` and may still be answered by `delivered`.
     may_follow: u32,
+    /// Those that were refused and may have arrived nevertheless.
+    undecided: BTreeSet<u32>,
 }
 
 impl Line {
@@ -112,7 +127,7 @@ impl Line {
     /// To an addressee with this number of devices.
     pub(crate) fn new(devices: usize) -> Self {
         let devices = (0..devices).map(|_| Arrivals::default()).collect();
-        Self { sent: 0, pending: VecDeque::new(), devices, may_follow: 0 }
+        Self { sent: 0, pending: VecDeque::new(), devices, may_follow: 0, undecided: BTreeSet::new() }
     }
 
     /// Notes that a message is sent that was due at this time; gives its number.
@@ -151,13 +166,16 @@ impl Line {
             arrivals.again = number;
             return Arrival::Again;
         }
+        if self.undecided.contains(&number) {
+            return Arrival::Unpromised;
+        }
         let due = match self.pending_mut(number) {
-            Some(pending) => {
+            Some(pending) if pending.told != Told::Refused => {
                 pending.missing &= !(1 << device);
                 pending.due
             }
-            // Refused by the server, which delivered it nevertheless.
-            None => return Arrival::Fault(Fault::Stray),
+            // Refused for good by the server, which delivered it nevertheless.
+            _ => return Arrival::Fault(Fault::Stray),
         };
         self.let_go();
         if late { Arrival::Late { due } } else { Arrival::New { due } }
@@ -167,6 +185,9 @@ impl Line {
     pub(crate) fn answered(&mut self, number: u32, status: Status) -> Answer {
         if number == 0 || number > self.sent {
             return Answer::Fault(Fault::Stray);
+        }
+        if self.undecided.contains(&number) {
+            return Answer::Unpromised;
         }
         let Some(pending) = self.pending_mut(number) else {
             return match (status, self.may_follow.checked_sub(1)) {
@@ -198,12 +219,17 @@ impl Line {
         answer
     }
 
-    /// The server has refused a message by an `error`. It must not come, and nothing waits for it.
-    pub(crate) fn refused(&mut self, number: u32) {
-        if let Some(pending) = self.pending_mut(number) {
-            (pending.told, pending.missing) = (Told::Refused, 0);
-            self.let_go();
+    /// The server has refused a message by an `error`, and nothing waits for it any more. It must not come, unless the error is one after
+    /// which it may have arrived (protocol section 6).
+    pub(crate) fn refused(&mut self, number: u32, may_have_arrived: bool) -> Refusal {
+        let Some(pending) = self.pending_mut(number) else { return Refusal::default() };
+        let refusal = Refusal { was_unanswered: pending.told == Told::Nothing, missing: pending.missing.count_ones() };
+        (pending.told, pending.missing) = (Told::Refused, 0);
+        if may_have_arrived {
+            self.undecided.insert(number);
         }
+        self.let_go();
+        refusal
     }
 
     /// The copies that have not come.

@@ -115,10 +115,25 @@ fn what_expires_is_a_fault_and_stays_lost() {
 #[test]
 fn a_refused_message_is_waited_for_no_more_and_must_not_come() {
     let mut line = line_of(2);
-    line.refused(1);
+    assert_eq!(line.refused(1, false), Refusal { was_unanswered: true, missing: 1 });
     assert_eq!((line.lost(), line.unanswered()), (1, 1), "the second one is still under way");
     assert_eq!(line.arrived(0, 2), Arrival::New { due: 2 });
     line.answered(2, Delivered);
     assert_eq!((line.lost(), line.unanswered()), (0, 0));
     assert_eq!(line.arrived(0, 1), Arrival::Fault(Fault::Stray));
+    assert_eq!(line.answered(1, Delivered), Answer::Fault(Fault::AnsweredTwice));
+}
+
+#[test]
+fn what_may_have_arrived_in_spite_of_an_error_may_come_once() {
+    let mut line = line_of(4);
+    line.arrived(0, 1);
+    assert_eq!(line.refused(1, true), Refusal { was_unanswered: true, missing: 0 });
+    assert_eq!(line.arrived(0, 1), Arrival::Fault(Fault::Repeated));
+    assert_eq!(line.answered(1, Delivered), Answer::Unpromised);
+    assert_eq!(line.refused(3, true), Refusal { was_unanswered: true, missing: 1 });
+    assert_eq!(line.refused(3, true), Refusal { was_unanswered: false, missing: 0 });
+    assert_eq!(line.arrived(0, 3), Arrival::Unpromised);
+    assert_eq!(line.arrived(0, 2), Arrival::Late { due: 2 }, "the one behind it overtook one that was promised");
+    assert_eq!((line.lost(), line.unanswered()), (1, 2), "two and four are still under way");
 }

@@ -108,6 +108,8 @@ struct Check {
     /// Messages without a status.
     unanswered: u64,
     refused: u64,
+    /// Copies and statuses that came after an error that leaves open whether they do.
+    after_refusal: u64,
     /// Copies that came again after a reconnect, which the protocol allows; clients drop them.
     came_again: u64,
     faults: BTreeMap<&'static str, u64>,
@@ -303,6 +305,7 @@ impl Check {
             lost,
             unanswered,
             refused: counts.refused,
+            after_refusal: counts.unpromised,
             came_again: counts.again,
             faults: faults.into_iter().map(|(fault, count)| (fault.name(), count)).collect(),
             sealed: proof.sealed,

@@ -74,6 +74,9 @@ fn check(out: &mut String, check: &Check) {
         "messages: {} sent, {} copies to come, {} came, {} lost, {} without a status, {} refused, {} again after a reconnect",
         check.sent, check.copies, check.delivered, check.lost, check.unanswered, check.refused, check.came_again
     );
+    if check.after_refusal > 0 {
+        let _ = writeln!(out, "after a refusal that leaves it open: {} copies and statuses came", check.after_refusal);
+    }
     let _ = writeln!(
         out,
         "for real: {} sealed, {} copies opened, {} failed; sessions: {} dropped, {} kept out, {} attempts put off",

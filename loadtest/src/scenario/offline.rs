@@ -39,7 +39,7 @@ fn store_and_drain(crew: &mut Crew, mail: &Mail, undone: &mut Vec<String>) -> Re
     crew.begin("store")?;
     let pace = Pace::Closed { window: mail.window, each: mail.each };
     crew.order(|part| Order::Talk { lines: part.lines(), pace, count_from: 0 });
-    crew.until("store", |counts| counts.answered + counts.refused >= pairs * each)?;
+    crew.until("store", |counts| counts.sent >= pairs * each && counts.unanswered == 0)?;
     let stored = crew.end()?;
     crew.order(|_| Order::Hush);
     let queued = stored.end.counts.queued;

@@ -118,8 +118,12 @@ pub(crate) struct Counts {
     pub(crate) queued: u64,
     /// Messages that got an error instead.
     pub(crate) refused: u64,
-    /// Copies that are not to come, since their message was refused.
-    pub(crate) refused_copies: u64,
+    /// Copies and statuses that came after a refusal which allows that.
+    pub(crate) unpromised: u64,
+    /// Copies that are still to come.
+    pub(crate) missing: u64,
+    /// Messages that are still to be answered.
+    pub(crate) unanswered: u64,
     /// Acknowledgements that were frames of their own.
     pub(crate) acks: u64,
     /// Breaches of the protocol.
@@ -127,35 +131,33 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    const FIELDS: usize = 17;
+    const FIELDS: usize = 19;
 
     fn to_array(self) -> [u64; Self::FIELDS] {
         let Self { here, entered, emptied, kept_out, dropped, put_off, sent, copies, .. } = self;
-        let Self { arrived, fetched, again, answered, queued, refused, refused_copies, acks, faults, .. } = self;
-        [
-            here,
-            entered,
-            emptied,
-            kept_out,
-            dropped,
-            put_off,
-            sent,
-            copies,
+        let Self {
             arrived,
             fetched,
             again,
             answered,
             queued,
             refused,
-            refused_copies,
+            unpromised,
+            missing,
+            unanswered,
             acks,
             faults,
+            ..
+        } = self;
+        [
+            here, entered, emptied, kept_out, dropped, put_off, sent, copies, arrived, fetched, again, answered,
+            queued, refused, unpromised, missing, unanswered, acks, faults,
         ]
     }
 
     fn from_array(from: [u64; Self::FIELDS]) -> Self {
         let [here, entered, emptied, kept_out, dropped, put_off, sent, copies, rest @ ..] = from;
-        let [arrived, fetched, again, answered, queued, refused, refused_copies, acks, faults] = rest;
+        let [arrived, fetched, again, answered, queued, refused, unpromised, missing, unanswered, acks, faults] = rest;
         Self {
             here,
             entered,
@@ -171,7 +173,9 @@ impl Counts {
             answered,
             queued,
             refused,
-            refused_copies,
+            unpromised,
+            missing,
+            unanswered,
             acks,
             faults,
         }
@@ -186,12 +190,13 @@ impl Counts {
     /// What has come on top of an earlier count; what is open stays as it is.
     pub(crate) fn since(self, earlier: Self) -> Self {
         let (own, less) = (self.to_array(), earlier.to_array());
-        Self { here: self.here, ..Self::from_array(std::array::from_fn(|n| own[n].saturating_sub(less[n]))) }
+        let Self { here, missing, unanswered, .. } = self;
+        Self { here, missing, unanswered, ..Self::from_array(std::array::from_fn(|n| own[n].saturating_sub(less[n]))) }
     }
 
     /// Whether every message has come everywhere and is answered.
     pub(crate) fn all_done(&self) -> bool {
-        self.arrived + self.refused_copies >= self.copies && self.answered + self.refused >= self.sent
+        self.missing == 0 && self.unanswered == 0
     }
 }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use rand::seq::SliceRandom as _;
+use sealwire_protocol::ErrorCode;
 use sealwire_protocol::frames::{ErrorFrame, ServerFrame, Status};
 
 use super::{MILLI, OUTPUT, Pace, SECOND, Worker};
@@ -48,7 +49,7 @@ impl Worker {
         let stamp = Self::stamp();
         while let Some(talk) = &mut self.talk {
             let Some((due, line)) = talk.next().filter(|(due, _)| *due <= self.now) else { return };
-            if self.counts.sent - self.counts.answered - self.counts.refused > UNANSWERED {
+            if self.counts.unanswered > UNANSWERED {
                 return;
             }
             let seat = &self.seats[self.lines[line as usize].from as usize];
@@ -99,6 +100,8 @@ impl Worker {
         self.seats[from as usize].output = output;
         self.counts.sent += 1;
         self.counts.copies += copies;
+        self.counts.missing += copies;
+        self.counts.unanswered += 1;
         self.list(from);
     }
 
@@ -151,6 +154,7 @@ impl Worker {
                 self.arrived(at, due);
                 self.fault_on(Fault::OutOfOrder, line, number);
             }
+            Arrival::Unpromised => self.counts.unpromised += 1,
             Arrival::Again => self.counts.again += 1,
             Arrival::Fault(fault) => self.fault_on(fault, line, number),
         }
@@ -159,6 +163,7 @@ impl Worker {
 
     fn arrived(&mut self, at: u32, due: u64) {
         self.counts.arrived += 1;
+        self.counts.missing -= 1;
         // How long mail waits for its reader says nothing about the server.
         if due < self.seats[at as usize].entered_at {
             self.counts.fetched += 1;
@@ -180,6 +185,7 @@ impl Worker {
         match self.lines[line as usize].check.answered(number, status) {
             Answer::First { due } => {
                 self.counts.answered += 1;
+                self.counts.unanswered -= 1;
                 self.counts.queued += u64::from(status == Status::Queued);
                 if due >= self.count_from
                     && let Some(chapter) = self.outcome.chapters.last_mut()
@@ -189,6 +195,7 @@ impl Worker {
                 self.write_next(line);
             }
             Answer::Second => {}
+            Answer::Unpromised => self.counts.unpromised += 1,
             Answer::Fault(fault) => self.fault_on(fault, line, number),
         }
     }
@@ -240,10 +247,12 @@ impl Worker {
         let who = self.who(at);
         self.example(|| format!("{who} was answered with {}: {}", error.code, error.message));
         if let Some((line, number)) = place {
-            let thread = &mut self.lines[line as usize];
-            thread.check.refused(number);
+            use ErrorCode::{Internal, RateLimited, ServerBusy, StoreUnavailable};
+            let may_have_arrived = matches!(error.code, RateLimited | ServerBusy | StoreUnavailable | Internal);
+            let refusal = self.lines[line as usize].check.refused(number, may_have_arrived);
             self.counts.refused += 1;
-            self.counts.refused_copies += thread.to.len() as u64;
+            self.counts.unanswered -= u64::from(refusal.was_unanswered);
+            self.counts.missing -= u64::from(refusal.missing);
         }
     }
 
