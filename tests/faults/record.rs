@@ -218,7 +218,10 @@ impl fmt::Display for Verdict {
         write!(f, "worst delivery {:.1?}, longest without a connection {whole:.1?} (", self.worst)?;
         write!(f, "{tries} tries; the last took {upgrade:.1?} for the upgrade and {log_in:.1?} for the log-in)")?;
         for (what, recovery) in &self.faults {
-            write!(f, "; recovery {recovery:.1?} after: {what}")?;
+            match recovery.is_zero() {
+                true => write!(f, "; nothing late after: {what}")?,
+                false => write!(f, "; recovery {recovery:.1?} after: {what}")?,
+            }
         }
         if !self.errors.is_empty() {
             write!(f, "; errors {:?}", self.errors)?;
