@@ -166,9 +166,8 @@ impl Worker {
         if was_here {
             self.counts.here -= 1;
             self.counts.dropped += 1;
-            self.trouble(format!("session ended: {reason}"));
-            let who = self.who(at);
-            self.example(|| format!("session of {who} ended: {reason}"));
+            let words = |who| format!("session of {who} ended: {reason}");
+            self.trouble_at(at, format!("session ended: {reason}"), words);
         } else {
             self.greetings -= 1;
             self.put_off(at, reason, None);

@@ -419,8 +419,19 @@ impl Worker {
         self.example(|| format!("{}: {}", fault.name(), what()));
     }
 
+    /// Counts something that is no breach.
     fn trouble(&mut self, what: String) {
         *self.outcome.troubles.entry(what).or_default() += 1;
+    }
+
+    /// The same, with words for the first ones of its kind: there is room for those of other kinds.
+    fn trouble_at(&mut self, at: u32, what: String, words: impl FnOnce(String) -> String) {
+        let count = self.outcome.troubles.entry(what).or_default();
+        *count += 1;
+        if *count <= 2 {
+            let who = self.who(at);
+            self.example(|| words(who));
+        }
     }
 
     fn example(&mut self, what: impl FnOnce() -> String) {

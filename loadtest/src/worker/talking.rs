@@ -221,9 +221,8 @@ impl Worker {
             ServerFrame::Queue(queue) => {
                 self.counts.emptied += 1;
                 if let Some(missed) = queue.missed.filter(|missed| *missed > 0) {
-                    let who = self.who(at);
-                    self.trouble(format!("mail dropped from a full mailbox: {missed}"));
-                    self.example(|| format!("{who} was told that {missed} messages are missing"));
+                    let words = |who| format!("{who} was told that {missed} messages are missing");
+                    self.trouble_at(at, "mail dropped from a full mailbox".to_owned(), words);
                 }
             }
             ServerFrame::Error(error) => self.refused(at, &error),
@@ -243,9 +242,8 @@ impl Worker {
         if !self.seats[at as usize].is_here() {
             return self.not_entered(at, error);
         }
-        self.trouble(format!("refused: {}", error.code));
-        let who = self.who(at);
-        self.example(|| format!("{who} was answered with {}: {}", error.code, error.message));
+        let words = |who| format!("{who} was answered with {}: {}", error.code, error.message);
+        self.trouble_at(at, format!("refused: {}", error.code), words);
         if let Some((line, number)) = place {
             use ErrorCode::{Internal, RateLimited, ServerBusy, StoreUnavailable};
             let may_have_arrived = matches!(error.code, RateLimited | ServerBusy | StoreUnavailable | Internal);
