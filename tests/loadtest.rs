@@ -80,6 +80,15 @@ async fn idle_connections_are_logged_in_and_weighed() {
 }
 
 #[tokio::test]
+async fn sessions_are_prolonged_so_that_a_run_may_last() {
+    // A challenge comes after a second; there are five to answer it.
+    let timing = [("SEALWIRE_TIMING_SESSION", "6s"), ("SEALWIRE_TIMING_RENEWAL", "5s")];
+    let server = Server::with(NO_LIMITS.iter().chain(&timing)).start().await;
+    let report = Bench::new().good(&server, &["idle", "--connections", "4", "--seconds", "7"]).await;
+    assert_eq!((&report["check"]["sessions_dropped"], &period(&report, "idle")["connections"]), (&0.into(), &4.into()));
+}
+
+#[tokio::test]
 async fn pairs_chat_in_an_open_loop_and_what_is_sealed_opens() {
     let server = Server::with(NO_LIMITS).start().await;
     let arguments =

@@ -70,11 +70,16 @@ fn over_time(seconds: &[SecondReport]) -> String {
         if all.is_empty() { String::new() } else { lines(title, unit, &ticks, &all) }
     };
     let talked = |second: &SecondReport| second.delivered > 0;
-    let throughput = vec![
-        series("sent", &|s| Some(s.sent as f64)),
-        series("delivered", &|s| Some(s.delivered as f64)),
-        series("answered", &|s| Some(s.answered as f64)),
-    ];
+    let said_nothing = seconds.iter().all(|second| second.sent + second.delivered == 0);
+    let throughput = if said_nothing {
+        Vec::new()
+    } else {
+        vec![
+            series("sent", &|s| Some(s.sent as f64)),
+            series("delivered", &|s| Some(s.delivered as f64)),
+            series("answered", &|s| Some(s.answered as f64)),
+        ]
+    };
     let latency = vec![
         series("p50", &|s| talked(s).then_some(s.delivery_p50)),
         series("p99", &|s| talked(s).then_some(s.delivery_p99)),
