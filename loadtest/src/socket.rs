@@ -150,7 +150,8 @@ impl Alarm {
         Ok(Self(timerfd_create(TimerfdClockId::Monotonic, flags)?))
     }
 
-    /// Wakes after this time, which replaces what was set before; and then again and again where that is wanted.
+    /// Wakes after this time, which replaces what was set before; and then again and again where that is wanted, if each time
+    /// it is [`heard`](Self::heard).
     pub(crate) fn set(&self, after: Duration, again: bool) -> io::Result<()> {
         // Zero would turn it off.
         let value = timespec(after.max(Duration::from_nanos(1)));
@@ -158,6 +159,11 @@ impl Alarm {
         let flags = TimerfdTimerFlags::empty();
         timerfd_settime(&self.0, flags, &Itimerspec { it_interval: interval, it_value: value })?;
         Ok(())
+    }
+
+    /// It has woken the thread: the kernel starts one that repeats anew only when it is read.
+    pub(crate) fn heard(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
     }
 
     /// Wakes no more.
@@ -182,4 +188,25 @@ pub(crate) fn raise_open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current }.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_that_repeats_wakes_again_and_again() {
+        const LONG: Duration = Duration::from_secs(30);
+        let (mut poll, alarm) = (Poll::new().expect("epoll"), Alarm::new().expect("a timer"));
+        poll.add_bell(alarm.fd(), 7).expect("it can be watched");
+        alarm.set(Duration::from_micros(50), true).expect("it can be set");
+        for _ in 0..3 {
+            assert_eq!(poll.wait(LONG).expect("epoll"), 1);
+            assert_eq!(poll.happened(0).token, 7);
+            alarm.heard();
+        }
+        alarm.off().expect("it can be turned off");
+        poll.wait(Duration::ZERO).expect("epoll");
+        assert_eq!(poll.wait(Duration::from_millis(1)).expect("epoll"), 0);
+    }
 }

@@ -209,6 +209,8 @@ impl Worker {
                 let happened = self.poll.happened(n);
                 if let Ok(at) = u32::try_from(happened.token) {
                     self.happened(at, happened.readable, happened.writable);
+                } else if happened.token == ALARM {
+                    self.alarm.heard();
                 }
             }
         }
