@@ -31,7 +31,6 @@ mod simulation;
 #[cfg(test)]
 mod simulation_of_nodes;
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -66,8 +65,6 @@ use crate::spool::{Append, Remove};
 const CLOSING: Duration = Duration::from_secs(2);
 /// How long to leave a store alone that did not answer.
 const READ_AGAIN: Duration = Duration::from_millis(500);
-/// How long a status waits for others, and for a frame that goes out anyway; protocol section 6 allows 20 ms.
-const GATHER: Duration = Duration::from_millis(15);
 /// How many bytes beyond the window may wait for a peer that does not read.
 const BACKLOG: usize = 4 * 1024 * 1024;
 /// How many frames wait for an answer that is being looked up, before the socket is left alone.
@@ -115,10 +112,6 @@ pub(crate) struct Session {
     /// The device was removed from its account.
     revoked: bool,
     alarm: Option<(u64, SpawnHandle)>,
-    /// Something was written in this turn.
-    wrote: Cell<bool>,
-    /// Statuses are being gathered.
-    gathering: bool,
     /// Dropped at the log-in.
     greeting_place: Option<Place>,
 }
@@ -144,8 +137,6 @@ impl Session {
             closed_at: None,
             revoked: false,
             alarm: None,
-            wrote: Cell::new(false),
-            gathering: false,
             greeting_place: Some(Place::take(&node, |node| &node.greeting)),
             node,
         }
@@ -191,7 +182,6 @@ impl Session {
     fn write(&self, json: String, ctx: &mut SessionContext) {
         self.node.counts.frames_sent.add_one();
         self.node.counts.bytes_sent.add(json.len() as u64);
-        self.wrote.set(true);
         ctx.text(json);
     }
 
@@ -328,21 +318,6 @@ impl Session {
         }
     }
 
-    /// Sends statuses along with what this turn has written, or a little later with what has gathered by then: a write of their
-    /// own costs the kernel as much as a message does.
-    fn gather_statuses(&mut self, ctx: &mut SessionContext) {
-        let wrote = self.wrote.take();
-        let Some(session) = self.authenticated() else { return };
-        if wrote || session.statuses.are_many() {
-            self.flush_statuses(ctx);
-        } else if !session.statuses.is_empty() && !std::mem::replace(&mut self.gathering, true) {
-            ctx.run_later(GATHER, |session, ctx| {
-                session.gathering = false;
-                session.flush_statuses(ctx);
-            });
-        }
-    }
-
     fn flush_statuses(&mut self, ctx: &mut SessionContext) {
         let now = self.now();
         let Some(session) = self.authenticated() else { return };
@@ -350,7 +325,6 @@ impl Session {
         for frame in frames {
             self.send(&ServerFrame::Status(frame), ctx);
         }
-        self.wrote.set(false);
     }
 
     fn run(&mut self, effects: Vec<Effect>, ctx: &mut SessionContext) {
@@ -463,7 +437,7 @@ impl Session {
 
     /// What every turn ends with.
     fn end_turn(&mut self, ctx: &mut SessionContext) {
-        self.gather_statuses(ctx);
+        self.flush_statuses(ctx);
         if let Stage::Authenticated(session) = &mut self.stage {
             self.inbox.set_load(session.load());
             self.node.counts.finished(session.sending.take_finished(), || self.node.clock.micros());
@@ -550,7 +524,6 @@ impl Session {
             return;
         }
         tracing::debug!(reason = code.name(), "closing a connection");
-        self.flush_statuses(ctx);
         self.node.counts.closed.add(code);
         self.leave();
         self.closed_at = Some(self.now().mono);

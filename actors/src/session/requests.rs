@@ -165,8 +165,6 @@ impl Session {
             _ if greeting => self.log_in_first(id, ctx),
             Request::Heartbeat(heartbeat) => {
                 let server_time = self.now().wall;
-                // Whoever asks whether the server is there hears all that was to be said before.
-                self.flush_statuses(ctx);
                 let answer = HeartbeatAnswer { id, timestamp: heartbeat.timestamp, server_time };
                 self.send(&ServerFrame::Heartbeat(answer), ctx);
             }

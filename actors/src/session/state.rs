@@ -136,24 +136,7 @@ pub(crate) struct Statuses {
     expired: Vec<MessageId>,
 }
 
-/// How many statuses are sent without waiting for more.
-const MANY: usize = 64;
-
 impl Statuses {
-    /// Whether none wait.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count() == 0
-    }
-
-    /// Whether there are enough for a frame of their own.
-    pub(crate) fn are_many(&self) -> bool {
-        self.count() >= MANY
-    }
-
-    fn count(&self) -> usize {
-        self.queued.len() + self.delivered.len() + self.expired.len()
-    }
-
     /// Adds one.
     pub(crate) fn push(&mut self, message_id: MessageId, status: Status) {
         match status {
