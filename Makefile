@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.tools/venv/bin:$(PATH)
 .DEFAULT_GOAL := help
 # The steps of `make test` share one target directory and its lock, so they run one after the other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run cluster build test test-long setup lint audit docs wasm build-all doctest nextest fmt generate sabotage clean
+.PHONY: help run cluster build test test-long setup lint audit docs wasm build-all budget doctest nextest fmt generate sabotage clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ cluster: setup ## a whole cluster to try on LISTEN's port: MongoDB, Redis, three
 build: ## build the server and the terminal client for use (target/release)
 	$(CARGO) build --release --locked --package sealwire --package sealwire-chat
 
-test: setup lint audit docs wasm build-all doctest nextest ## everything that a commit must pass: what .ci/run runs
+test: setup lint audit docs wasm build-all budget doctest nextest ## everything that a commit must pass: what .ci/run runs
 
 test-long: setup build-all ## `make test`'s tests at full length, and those that take long: kills, power loss, faults
 	SEALWIRE_LONG=1 cargo-nextest nextest run --workspace --locked --profile long --run-ignored all
@@ -47,7 +47,7 @@ setup: ## install what the tests need; quiet when all is there
 
 lint: ## format and clippy, warnings denied
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
+	$(CARGO) clippy --workspace --all-targets --features counted --locked -- --deny warnings
 
 audit: ## licences, sources, banned packages; known vulnerabilities
 	cargo-deny --workspace --locked check --hide-inclusion-graph bans licenses sources
@@ -69,6 +69,11 @@ wasm: ## the client's logic compiles for browsers (wasm32)
 # so that no dependency is built twice.
 build-all:
 	$(CARGO) build --workspace --all-targets --locked
+
+# Above the tests, so that a count is known before they have run; it builds our own packages once more, as a release has them.
+budget: setup ## what the server's hot paths cost, in instructions, against benches/budget.toml; UPDATE=1 writes that file anew
+	$(CARGO) build --workspace --locked --example budget
+	target/debug/examples/budget $(if $(UPDATE),--update)
 
 doctest:
 	$(CARGO) test --workspace --doc --locked --quiet

@@ -26,6 +26,9 @@ mod verify;
 pub use address::counted;
 pub use broker::{Broker, Peer, StartError};
 pub use health::{BusHealth, Health, StoreHealth};
+#[cfg(feature = "counted")]
+#[doc(hidden)]
+pub use session::steps;
 pub use settings::{Limits, Settings, Timing};
 
 use std::time::Duration;

@@ -23,6 +23,8 @@ mod sharing;
 mod signals;
 mod socket;
 mod state;
+#[cfg(feature = "counted")]
+pub mod steps;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
