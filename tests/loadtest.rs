@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
+use sealwire_parts::ports::free_addresses;
 use sealwire_tests::Server;
 use sealwire_tests::server::{NO_LIMITS, binary};
 use sealwire_tests::stranger::{b64, key_of_pool};
@@ -193,6 +194,106 @@ async fn the_bare_relay_carries_a_chat_that_is_not_sealed() {
     assert!(number(&check["sent"]) >= 96, "{check}");
     assert_eq!(check["delivered"], check["sent"], "{check}");
     relay.kill().await.expect("a child can be killed");
+}
+
+/// Compares, with numbers so small that only the way is tested; gives the report.
+async fn compare(bench: &Bench, names: &str, more: &[&str]) -> Value {
+    let numbers = ["--rounds", "1", "--pairs", "3", "--connections", "8", "--rate", "60", "--full-pairs", "2"];
+    let mut command = Command::new(binary("sealwire-loadtest"));
+    command.args(["compare", "--only", names, "--quick", "--seconds", "1", "--idle", "4,8"]).args(numbers).args(more);
+    command.arg("--server").arg(binary("sealwire"));
+    command.arg("--keys").arg(bench.file("keys")).arg("--json").arg(bench.file("json"));
+    let output = command.kill_on_drop(true).output().await.expect("the load generator runs");
+    let (out, progress) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{out}\n{progress}", output.status);
+    bench.report()
+}
+
+/// Everything was measured, and everything that was sent has come.
+fn assert_measured(server: &Value) {
+    assert_eq!(server["good"], true, "{server}");
+    for name in ["cpu", "mean", "p50", "p99", "saturation", "memory"] {
+        assert!(server["medians"][name].is_f64(), "{name}: {server}");
+    }
+    for run in server["rounds"][0].as_array().expect("the runs of a round").iter().take(2) {
+        let check = &run["check"];
+        assert!(number(&check["sent"]) > 0, "{check}");
+        assert_eq!((&check["delivered"], &check["unanswered"]), (&check["sent"], &0.into()), "{check}");
+    }
+}
+
+#[tokio::test]
+async fn limit_and_sealwire_are_compared_on_a_page_with_plots() {
+    let bench = Bench::new();
+    let page = bench.file("benchmarks.md");
+    let report = compare(&bench, "limit,sealwire", &["--markdown", page.to_str().expect("it is text")]).await;
+    let servers = report["servers"].as_array().expect("a list");
+    servers.iter().for_each(assert_measured);
+    assert!(report["machine"]["cores"].is_u64() && report["date"].is_string(), "{report}");
+    let text = std::fs::read_to_string(page).expect("the page was written");
+    assert!(
+        text.contains("| limit | ") && text.contains("| Sealwire | ") && text.contains("## Where Sealwire falls short"),
+        "{text}"
+    );
+    assert!(text.contains("\ntarget/release/sealwire-loadtest compare --only limit,sealwire --quick "), "{text}");
+    for line in text.lines().filter_map(|line| line.strip_prefix("![")) {
+        let file = line.split_once("](").expect("a plot is a link").1.trim_end_matches(')');
+        let plot = std::fs::read_to_string(bench.file(file)).expect("the plot was written");
+        assert!(plot.starts_with("<svg xmlns") && plot.ends_with("</svg>\n"), "{plot}");
+    }
+}
+
+#[tokio::test]
+async fn mosquitto_is_spoken_to_in_mqtt() {
+    assert_measured(&compare(&Bench::new(), "mosquitto", &[]).await["servers"][0]);
+}
+
+#[tokio::test]
+async fn nats_server_is_spoken_to_in_its_own_protocol() {
+    assert_measured(&compare(&Bench::new(), "nats", &[]).await["servers"][0]);
+}
+
+#[tokio::test]
+async fn ejabberd_is_spoken_to_in_xmpp() {
+    assert_measured(&compare(&Bench::new(), "ejabberd", &[]).await["servers"][0]);
+}
+
+/// Starts MongoDB three times over.
+mod heavy {
+    use super::*;
+
+    #[ignore = "it starts a replica set three times, which takes a minute; `make test-long` runs it"]
+    #[tokio::test]
+    async fn sealwire_with_mongodb_and_redis_is_compared_with_what_these_need() {
+        let report = compare(&Bench::new(), "cluster", &[]).await;
+        assert_measured(&report["servers"][0]);
+        assert!(report["servers"][0]["medians"]["cpu_with_companions"].is_f64(), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_loses_what_it_has_acknowledged_makes_it_fail() {
+    let bench = Bench::new();
+    let mut ports = free_addresses().map(|address| address.port());
+    let (other, port) = (ports.next().expect("a port"), ports.next().expect("a port"));
+    // It keeps one message for a reader, who acknowledges one at a time, and drops the rest.
+    let config = format!(
+        "allow_anonymous true\nmax_inflight_messages 1\nmax_queued_messages 1\nlistener {other} 127.0.0.1\nlistener {port} 127.0.0.1\nsocket_domain ipv4\nprotocol websockets\n"
+    );
+    std::fs::write(bench.file("mosquitto.conf"), config).expect("it can be written");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut mosquitto = Command::new("mosquitto");
+    mosquitto.env("PATH", format!("{path}:/usr/sbin")).arg("-c").arg(bench.file("mosquitto.conf"));
+    let mosquitto = mosquitto.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().expect("it runs");
+    let url = format!("ws://127.0.0.1:{port}/ws");
+    let arguments =
+        ["chat", "--dialect", "mqtt", "--pairs", "2", "--window", "32", "--seconds", "1", "--patience", "2"];
+    let output = bench.run_at(&url, mosquitto.id().expect("it runs"), &arguments).await;
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    assert!(out.contains("  lost: message ") && out.ends_with("FAILED\n"), "{out}");
+    let check = &bench.report()["check"];
+    assert!(number(&check["lost"]) > 0, "{check}");
 }
 
 #[tokio::test]

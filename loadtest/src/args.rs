@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::compare::args::Compare;
+use crate::dialect::Dialect;
 use crate::target::Target;
 
 /// Puts a Sealwire server under load, checks every message, and says what it cost.
@@ -23,6 +25,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     #[command(flatten)]
     Play(Box<Scenario>),
+    Compare(Box<Compare>),
     /// Runs a bare relay instead: what it needs is the cost of the frames themselves. It moves the same four frames for each message between people
     /// who are connected, lets everybody in, and checks, stores and promises nothing. Load it with --unsealed.
     Limit {
@@ -175,6 +178,10 @@ pub(crate) struct Common {
     /// Bytes of a message's content before padding to 256 bytes or a Padme length.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=500_000))]
     pub(crate) bytes: u64,
+    /// What the server speaks. Accounts of other servers must exist already: lt-NAME-0, lt-NAME-1 and so on, for XMPP with the password
+    /// `loadtest` at `localhost`. `idle` and `chat` are played in all of them.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) dialect: Dialect,
     /// Seals no message for real; for `limit`, which computes no hash that such a message needs to be opened.
     #[arg(long)]
     pub(crate) unsealed: bool,
@@ -184,6 +191,9 @@ pub(crate) struct Common {
     /// A process of the server on this machine, to see what it uses; for a cluster several times.
     #[arg(long, value_name = "PID", conflicts_with = "metrics_url")]
     pub(crate) server_pid: Vec<u32>,
+    /// A process that the server needs besides, such as its database; what it uses is reported by itself.
+    #[arg(long, value_name = "PID")]
+    pub(crate) companion_pid: Vec<u32>,
     /// The same from http://HOST:PORT/metrics of a server elsewhere.
     #[arg(long, value_name = "URL")]
     pub(crate) metrics_url: Option<String>,

@@ -13,12 +13,13 @@ use crate::cast::{Cast, Part, Size};
 use crate::check::Line;
 use crate::histogram::Histogram;
 use crate::keys::{KeysError, Pool};
+use crate::letter::{self, Letter};
 use crate::numbering::Numbering;
 use crate::person::Person;
 use crate::probe::{self, Probe, Usage};
 use crate::signers::{self, Desk};
+use crate::socket;
 use crate::worker::{Counts, Gauge, Inbox, Order, Outcome, Shared, Worker, wall};
-use crate::{letter, socket};
 
 /// How often the threads' counts are looked at.
 const LOOK: Duration = Duration::from_millis(5);
@@ -52,6 +53,8 @@ pub(crate) struct Sight {
     pub(crate) counts: Counts,
     /// Of the server, where somebody said where to look.
     pub(crate) server: Option<Usage>,
+    /// Of what it needs besides.
+    pub(crate) companions: Option<Usage>,
     /// Of this program.
     pub(crate) own: Usage,
 }
@@ -90,6 +93,7 @@ pub(crate) struct Crew {
     threads: Vec<JoinHandle<io::Result<Outcome>>>,
     signers: Vec<JoinHandle<()>>,
     probe: Probe,
+    companions: Probe,
     patience: Duration,
     quiet: bool,
     unsealed: bool,
@@ -123,15 +127,22 @@ impl Crew {
         let desk = Arc::new(Desk::default());
         let names = cast.people.iter().enumerate().map(|(n, person)| (person.name().clone(), n)).collect();
         let padded = sealwire_e2ee::padding::padded_len(sealwire_e2ee::Payload::OVERHEAD + common.bytes as usize);
+        let numbering = Numbering::new(began_at, rand::random());
+        // Commitment, ciphertext and tag (protocol section 4).
+        let mut ending = letter::ending(32 + padded + 16);
+        if common.dialect.is_foreign() {
+            let to = cast.people.last().expect("there is at least one connection");
+            ending = common.dialect.ending(Letter::new(&numbering, 0, to, &pool, &ending).length());
+        }
         let shared = Arc::new(Shared {
             target: common.url.clone(),
             by_name: names,
             people: cast.people,
             pool: pool.clone(),
-            numbering: Numbering::new(began_at, rand::random()),
+            numbering,
             desk: desk.clone(),
-            // Commitment, ciphertext and tag (protocol section 4).
-            ending: letter::ending(32 + padded + 16),
+            ending,
+            dialect: common.dialect,
             began: Instant::now(),
             greetings: common.greetings.div_ceil(threads),
             ack_delay: common.ack_delay * 1_000_000,
@@ -141,6 +152,8 @@ impl Crew {
         });
         let probe = Probe { pids: common.server_pid.clone(), metrics: common.metrics_url.clone() };
         probe.look().map_err(Failure::Server)?;
+        let companions = Probe { pids: common.companion_pid.clone(), metrics: None };
+        companions.look().map_err(Failure::Server)?;
         let mut inboxes = Vec::new();
         for _ in 0..threads {
             inboxes.push(Arc::new(Inbox::new()?));
@@ -153,9 +166,10 @@ impl Crew {
             parts: cast.parts,
             threads: Vec::new(),
             probe,
+            companions,
             patience: Duration::from_secs(common.patience),
             quiet: common.quiet,
-            unsealed: common.unsealed,
+            unsealed: common.unsealed || common.dialect.is_foreign(),
             next_look: Duration::from_secs(1),
             seconds: BTreeMap::new(),
             periods: Vec::new(),
@@ -246,7 +260,8 @@ impl Crew {
 
     fn look(&self) -> Result<Sight, Failure> {
         let server = self.probe.look().map_err(Failure::Server)?;
-        Ok(Sight { at: self.shared.began.elapsed(), counts: self.counts(), server, own: probe::own() })
+        let companions = self.companions.look().map_err(Failure::Server)?;
+        Ok(Sight { at: self.shared.began.elapsed(), counts: self.counts(), server, companions, own: probe::own() })
     }
 
     /// Lets time pass.

@@ -29,7 +29,8 @@ pub(crate) fn ending(encrypted_message: usize) -> Arc<[u8]> {
         .into()
 }
 
-fn random(length: usize) -> String {
+/// Base64 of so many random bytes.
+pub(crate) fn random(length: usize) -> String {
     let bytes: Vec<u8> = (0..length).map(|_| rand::random()).collect();
     Base64::encode(&bytes).as_str().to_owned()
 }
@@ -56,6 +57,11 @@ impl Letter {
         head.push_str("],");
         let end = if to.devices().len() == 1 { ending.clone() } else { with_keys(ending, to) };
         Self { head: head.into_bytes(), end }
+    }
+
+    /// How long a message is, as JSON without an acknowledgement.
+    pub(crate) fn length(&self) -> usize {
+        BEGIN.len() + self.head.len() + self.end.len()
     }
 
     /// Writes a message as a WebSocket frame.

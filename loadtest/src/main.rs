@@ -4,16 +4,20 @@
 //! for whatever is there. It speaks the public protocol and logs in for real.
 //!
 //! * [`args`] what can be asked for; [`scenario`] what is played; [`report`] what comes out
+//! * [`compare`] the same with several servers, which it starts
 //! * [`cast`] who takes part; [`crew`] the threads as a scenario leads them; [`worker`] a thread
 //! * [`check`] what became of every message; [`sealed`] those that are sealed and opened for real
 //! * [`keys`], [`person`], [`signers`] accounts and log-ins
 //! * [`letter`], [`hearing`], [`websocket`], [`numbering`], [`socket`], [`target`] the wire
+//! * [`dialect`] what servers of other protocols are spoken to in
 //! * [`histogram`], [`probe`] measuring; [`limit`] a bare relay to compare with
 
 mod args;
 mod cast;
 mod check;
+mod compare;
 mod crew;
+mod dialect;
 mod hearing;
 mod histogram;
 mod keys;
@@ -42,6 +46,7 @@ use crate::crew::Failure;
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Play(scenario) => play(&scenario),
+        Command::Compare(compare) => compare::play(&compare),
         Command::Limit { listen, threads, status_delay } => {
             let status_delay = status_delay * 1_000_000;
             limit::serve(&limit::Settings { listen, threads: crew::threads(threads), status_delay }).map(|()| true)

@@ -36,6 +36,12 @@ impl Numbering {
         MessageId::new_v7(self.millis, random)
     }
 
+    /// The id of this run that comes first in a text.
+    pub(crate) fn find<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        let at = memchr::memmem::find(text, &self.begin)?;
+        text.get(at..at + ID)
+    }
+
     /// Which message it is; `None` when it is none of this run.
     pub(crate) fn read(&self, id: &[u8]) -> Option<(u32, u32)> {
         if id.len() != ID || id[..BEGIN] != self.begin {

@@ -39,6 +39,12 @@ impl Target {
     const NETS: usize = 200;
 }
 
+impl From<SocketAddrV4> for Target {
+    fn from(address: SocketAddrV4) -> Self {
+        Self { address, host: address.to_string() }
+    }
+}
+
 impl FromStr for Target {
     type Err = String;
 

@@ -1,4 +1,4 @@
-//! The client's side of RFC 6455, as far as this protocol needs it: whole text frames, and what answers pings and closes.
+//! The client's side of RFC 6455, as far as it is needed here: whole frames, and what answers pings and closes.
 
 /// The request that upgrades. The key is the example of RFC 6455, section 1.3: it shows that the answer is one to a WebSocket
 /// handshake, for which a fixed one does, and its answer is known without SHA-1.
@@ -8,18 +8,19 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const FIN: u8 = 0x80;
 const MASKED: u8 = 0x80;
 const TEXT: u8 = 0x1;
+const BINARY: u8 = 0x2;
 const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
 /// The longest frame that a server may send is 1 MiB; headers and what follows fit as well.
-const LONGEST: usize = 2 * sealwire_protocol::frames::MAX_FRAME;
+pub(crate) const LONGEST: usize = 2 * sealwire_protocol::frames::MAX_FRAME;
 
-/// The upgrade to `host` (with its port).
-pub(crate) fn request(host: &str) -> String {
-    let protocol = sealwire_protocol::frames::SUBPROTOCOL;
+/// The upgrade to `host` (with its port), for this subprotocol if there is one.
+pub(crate) fn request(host: &str, subprotocol: Option<&str>) -> String {
+    let protocol = subprotocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
     format!(
         "GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\n{protocol}\r\n"
     )
 }
 
@@ -59,6 +60,11 @@ pub(crate) fn upgrade(bytes: &[u8]) -> Upgrade {
 /// proxies from scripts in browsers, of which this is none, and so the payload goes out as it lies.
 pub(crate) fn text_header(out: &mut Vec<u8>, length: usize) {
     header(out, TEXT, length);
+}
+
+/// The same of a binary frame.
+pub(crate) fn binary_header(out: &mut Vec<u8>, length: usize) {
+    header(out, BINARY, length);
 }
 
 fn header(out: &mut Vec<u8>, opcode: u8, length: usize) {
@@ -102,6 +108,8 @@ pub(crate) enum Frame<'a> {
     Unfinished,
     /// A text, and the length of the whole frame.
     Text(&'a [u8], usize),
+    /// The same of a binary one, which only servers of other protocols send.
+    Binary(&'a [u8], usize),
     /// A ping with its payload, and the length of the whole frame.
     Ping(&'a [u8], usize),
     /// Nothing to do, and the length of the whole frame.
@@ -135,6 +143,7 @@ pub(crate) fn frame(bytes: &[u8]) -> Frame<'_> {
     let whole = bytes.len() - rest.len() + length;
     match first {
         0x81 => Frame::Text(payload, whole),
+        0x82 => Frame::Binary(payload, whole),
         0x88 => Frame::Close(payload.first_chunk().map(|code| u16::from_be_bytes(*code))),
         0x89 => Frame::Ping(payload, whole),
         0x8a => Frame::Nothing(whole),
@@ -171,7 +180,7 @@ mod tests {
         assert_eq!(frame(&[0x88, 2, 0x11, 0x30]), Frame::Close(Some(4400)));
         assert_eq!(frame(&[0x88, 0]), Frame::Close(None));
         assert_eq!(frame(&[0x89, 1, b'a']), Frame::Ping(b"a", 3));
-        for strange in [&[0x01, 0][..], &[0x82, 0], &[0x81, 0x80], &[0xc1, 0], &[0x81, 127, 255, 0, 0, 0, 0, 0, 0, 0]] {
+        for strange in [&[0x01, 0][..], &[0x83, 0], &[0x81, 0x80], &[0xc1, 0], &[0x81, 127, 255, 0, 0, 0, 0, 0, 0, 0]] {
             assert_eq!(frame(strange), Frame::Strange);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::plot::{Series, Ticks, lines};
+use super::plot::{Series, Ticks, lines, nines, nines_ticks};
 use super::{PeriodReport, Report, SecondReport, table};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1340px;margin:2em auto;padding:0 1em;color:#222}\
@@ -30,22 +30,8 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
-/// How far a share lies to the right: each nine takes as much room as the one before.
-fn nines(share: f64) -> f64 {
-    -(1.0 - share).max(1e-6).log10()
-}
-
 fn latencies(periods: &[PeriodReport]) -> String {
-    const SHARES: [(f64, &str); 7] = [
-        (0.0, "0 %"),
-        (0.5, "50 %"),
-        (0.9, "90 %"),
-        (0.99, "99 %"),
-        (0.999, "99.9 %"),
-        (0.9999, "99.99 %"),
-        (0.99999, "99.999 %"),
-    ];
-    let ticks: Ticks = SHARES.iter().map(|(share, name)| (nines(*share), (*name).to_owned())).collect();
+    let ticks = nines_ticks();
     let curve = |name: String, curve: &[(f64, f64)]| {
         let points = curve.iter().map(|(share, millis)| (nines(*share), *millis)).collect::<Vec<_>>();
         (!points.is_empty()).then_some(Series { name, points })

@@ -1,7 +1,7 @@
 //! What comes out: the same figures as a table for people, as JSON for programs, and as a page to look at.
 
 mod html;
-mod plot;
+pub(crate) mod plot;
 mod table;
 
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::args::{Common, Talk};
 use crate::crew::{Ended, Period, Second};
 use crate::histogram::Histogram;
+use crate::probe::Usage;
 use crate::worker::{Chapter, Outcome};
 
 /// A run's figures. Times are in milliseconds unless the name says otherwise.
@@ -52,6 +53,8 @@ struct PeriodReport {
     /// Until its first status came.
     status: Latency,
     server: Option<Server>,
+    /// What the server needs besides, such as its database.
+    companions: Option<Server>,
     /// Processor time of the load generator itself.
     own_cpu_seconds: f64,
 }
@@ -211,7 +214,7 @@ impl PeriodReport {
         let seconds = (end.at - begin.at).as_secs_f64();
         let rate = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
         let messages = if counts.arrived > 0 { counts.arrived } else { counts.queued };
-        let server = begin.server.zip(end.server).map(|(begin, end)| {
+        let used = |(begin, end): (Usage, Usage)| {
             let cpu_seconds = end.cpu - begin.cpu;
             Server {
                 cpu_seconds,
@@ -220,7 +223,7 @@ impl PeriodReport {
                 memory_bytes_begin: begin.memory,
                 memory_bytes_end: end.memory,
             }
-        });
+        };
         Self {
             name,
             seconds,
@@ -237,7 +240,8 @@ impl PeriodReport {
             log_ins: counts.entered,
             delivery: Latency::new(&chapter.delivery),
             status: Latency::new(&chapter.answer),
-            server,
+            server: begin.server.zip(end.server).map(used),
+            companions: begin.companions.zip(end.companions).map(used),
             own_cpu_seconds: end.own.cpu - begin.own.cpu,
         }
     }
@@ -270,10 +274,7 @@ impl SecondReport {
     fn all(seconds: &BTreeMap<u64, Second>) -> Vec<Self> {
         let mut before = None;
         let each = seconds.iter().map(|(number, second)| {
-            let cpu = second
-                .server
-                .zip(before)
-                .map(|(now, before): (crate::probe::Usage, crate::probe::Usage)| 100.0 * (now.cpu - before.cpu));
+            let cpu = second.server.zip(before).map(|(now, before): (Usage, Usage)| 100.0 * (now.cpu - before.cpu));
             before = second.server;
             Self {
                 second: *number,

@@ -22,6 +22,19 @@ pub(super) type Ticks = Vec<(f64, String)>;
 
 /// Draws lines. `title` says what is seen, `unit` what is counted upwards.
 pub(super) fn lines(title: &str, unit: &str, ticks: &Ticks, series: &[Series]) -> String {
+    let mut out =
+        format!("<figure><figcaption>{title}, {unit}</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">");
+    draw_lines(&mut out, ticks, series);
+    out.push_str("</svg><p>");
+    for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
+        let _ = write!(out, "<span style=\"color:{colour}\">&#9632; {}</span> ", series.name);
+    }
+    out.push_str("</p></figure>\n");
+    out
+}
+
+/// Writing to a string cannot fail.
+fn draw_lines(out: &mut String, ticks: &Ticks, series: &[Series]) {
     let points = || series.iter().flat_map(|series| &series.points);
     let fold = |of: fn(&(f64, f64)) -> f64, with: fn(f64, f64) -> f64, first: f64| points().map(of).fold(first, with);
     let (begin, end) = (fold(|p| p.0, f64::min, f64::INFINITY), fold(|p| p.0, f64::max, f64::NEG_INFINITY));
@@ -29,9 +42,6 @@ pub(super) fn lines(title: &str, unit: &str, ticks: &Ticks, series: &[Series]) -
     let highest = (fold(|p| p.1, f64::max, 0.0) / step).ceil().max(1.0) * step;
     let x = |value: f64| LEFT + (value - begin) / (end - begin).max(f64::MIN_POSITIVE) * (WIDTH - LEFT - RIGHT);
     let y = |value: f64| HEIGHT - BOTTOM - value / highest * (HEIGHT - TOP - BOTTOM);
-    let mut out =
-        format!("<figure><figcaption>{title}, {unit}</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">");
-    // Writing to a string cannot fail.
     for n in 0.. {
         let value = f64::from(n) * step;
         if value > highest * 1.001 {
@@ -59,12 +69,74 @@ pub(super) fn lines(title: &str, unit: &str, ticks: &Ticks, series: &[Series]) -
         let path: Vec<_> = series.points.iter().map(|(a, b)| format!("{:.1},{:.1}", x(*a), y(*b))).collect();
         let _ = write!(out, "<polyline points=\"{}\" stroke=\"{colour}\"/>", path.join(" "));
     }
-    out.push_str("</svg><p>");
-    for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
-        let _ = write!(out, "<span style=\"color:{colour}\">&#9632; {}</span> ", series.name);
+}
+
+/// How far a share (0 to 1) lies to the right: each nine takes as much room as the one before.
+pub(super) fn nines(share: f64) -> f64 {
+    -(1.0 - share).max(1e-6).log10()
+}
+
+/// What stands at an axis of such shares.
+pub(super) fn nines_ticks() -> Ticks {
+    const SHARES: [(f64, &str); 7] = [
+        (0.0, "0 %"),
+        (0.5, "50 %"),
+        (0.9, "90 %"),
+        (0.99, "99 %"),
+        (0.999, "99.9 %"),
+        (0.9999, "99.99 %"),
+        (0.99999, "99.999 %"),
+    ];
+    SHARES.iter().map(|(share, name)| (nines(*share), (*name).to_owned())).collect()
+}
+
+/// A drawing that is a file of its own: it brings its style, and is as readable on a dark page.
+fn file(title: &str, height: f64, body: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\
+         <title>{title}</title><style>text{{font:11px system-ui,sans-serif;fill:#555}}polyline{{fill:none;stroke-width:1.6}}.grid{{stroke:#ddd}}\
+         .title{{font-weight:600}}</style><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\
+         <text x=\"8\" y=\"16\" class=\"title\">{title}</text>{body}</svg>\n"
+    )
+}
+
+/// Latency, in milliseconds, by share of the messages: a curve for each name, as a file.
+pub(crate) fn percentiles(title: &str, curves: Vec<(String, Vec<(f64, f64)>)>) -> String {
+    const LEGEND: f64 = 16.0;
+    let place = |(share, millis): (f64, f64)| (nines(share), millis);
+    let series: Vec<_> = curves
+        .into_iter()
+        .map(|(name, points)| Series { name, points: points.into_iter().map(place).collect() })
+        .collect();
+    let mut body = String::from("<g transform=\"translate(0 20)\">");
+    if !series.is_empty() {
+        draw_lines(&mut body, &nines_ticks(), &series);
     }
-    out.push_str("</p></figure>\n");
-    out
+    for (n, (series, colour)) in series.iter().zip(COLOURS.iter().cycle()).enumerate() {
+        let at = HEIGHT + LEGEND * n as f64;
+        let _ = write!(body, "<rect x=\"{LEFT}\" y=\"{:.1}\" width=\"10\" height=\"10\" fill=\"{colour}\"/>", at - 9.0);
+        let _ = write!(body, "<text x=\"{:.1}\" y=\"{at:.1}\">{}</text>", LEFT + 16.0, series.name);
+    }
+    body.push_str("</g>");
+    file(&format!("{title}, milliseconds"), HEIGHT + 24.0 + LEGEND * series.len() as f64, &body)
+}
+
+/// A bar for each name, as a file.
+pub(crate) fn bars(title: &str, unit: &str, values: &[(String, f64)]) -> String {
+    const NAMES: f64 = 170.0;
+    const EACH: f64 = 24.0;
+    let highest = values.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
+    let mut body = String::new();
+    for (n, ((name, value), colour)) in values.iter().zip(COLOURS.iter().cycle()).enumerate() {
+        let (top, width) = (28.0 + EACH * n as f64, value.max(0.0) / highest * (WIDTH - NAMES - 70.0));
+        let number = if *value >= 1000.0 { format!("{value:.0}") } else { format!("{value:.1}") };
+        let _ =
+            write!(body, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>", NAMES - 8.0, top + 12.0);
+        let _ =
+            write!(body, "<rect x=\"{NAMES}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"16\" fill=\"{colour}\"/>");
+        let _ = write!(body, "<text x=\"{:.1}\" y=\"{:.1}\">{number}</text>", NAMES + width + 6.0, top + 12.0);
+    }
+    file(&format!("{title}, {unit}"), 36.0 + EACH * values.len() as f64, &body)
 }
 
 /// 1, 2 or 5 times a power of ten, not below the value.

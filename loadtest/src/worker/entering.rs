@@ -8,6 +8,7 @@ use sealwire_protocol::signed::Purpose;
 
 use super::seat::Stage;
 use super::{SECOND, Worker, wall};
+use crate::dialect::Dialect;
 use crate::signers::{Job, Signed};
 use crate::websocket::{self, Frame, Upgrade};
 use crate::{hearing, socket};
@@ -51,7 +52,7 @@ impl Worker {
         }
         let _ = self.poll.change(socket, at.into(), false);
         seat.stage = Stage::Upgrading;
-        let request = websocket::request(self.shared.target.host());
+        let request = websocket::request(self.shared.target.host(), self.shared.dialect.subprotocol());
         self.output(at).extend_from_slice(request.as_bytes());
         self.list(at);
     }
@@ -66,6 +67,7 @@ impl Worker {
                     Upgrade::Taken(end) => {
                         used += end;
                         self.seats[at as usize].stage = Stage::Greeting;
+                        self.greet(at);
                     }
                     Upgrade::Refused { status, retry_after } => self.upgrade_refused(at, status, retry_after),
                     Upgrade::Strange => self.ended(at, "no answer to a WebSocket handshake"),
@@ -76,7 +78,14 @@ impl Worker {
                 Frame::Unfinished => break,
                 Frame::Text(text, whole) => {
                     used += whole;
-                    self.hear(at, text);
+                    match self.shared.dialect {
+                        Dialect::Sealwire => self.hear(at, text),
+                        _ => self.hear_foreign(at, text),
+                    }
+                }
+                Frame::Binary(bytes, whole) if self.shared.dialect.is_foreign() => {
+                    used += whole;
+                    self.hear_foreign(at, bytes);
                 }
                 Frame::Ping(payload, whole) => {
                     used += whole;
@@ -87,7 +96,7 @@ impl Worker {
                 Frame::Close(code) => {
                     self.ended(at, &code.map_or("closed".to_owned(), |code| format!("closed with {code}")));
                 }
-                Frame::Strange => self.ended(at, "not a WebSocket frame of this protocol"),
+                Frame::Strange | Frame::Binary(..) => self.ended(at, "not a WebSocket frame of this protocol"),
             }
         }
         used
@@ -188,7 +197,7 @@ impl Worker {
         self.later.push(Reverse((self.now + retry_after.unwrap_or(0) * SECOND + jitter, at)));
     }
 
-    fn keep_out(&mut self, at: u32, reason: &str) {
+    pub(super) fn keep_out(&mut self, at: u32, reason: &str) {
         self.counts.kept_out += 1;
         let who = self.who(at);
         self.example(|| format!("{who} was kept out: {reason}"));

@@ -2,10 +2,11 @@
 //!
 //! * `mod.rs` the loop: orders, time, what epoll says
 //! * `entering.rs` from dialling to the session, and the end of connections
-//! * `talking.rs` what is written when, and what is heard
+//! * `talking.rs` what is written when, and what is heard; `foreign.rs` the same with servers of other protocols
 //! * [`inbox`] how others speak with it
 
 mod entering;
+mod foreign;
 pub(crate) mod inbox;
 mod seat;
 mod talking;
@@ -22,6 +23,7 @@ use sealwire_protocol::signed::Purpose;
 
 use crate::cast::Part;
 use crate::check::{Fault, Line};
+use crate::dialect::{self, Dialect};
 use crate::histogram::Histogram;
 use crate::keys::Pool;
 use crate::letter::Letter;
@@ -53,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) pool: Arc<Pool>,
     pub(crate) numbering: Numbering,
     pub(crate) desk: Arc<Desk>,
+    /// What the server speaks.
+    pub(crate) dialect: Dialect,
     /// The last part of every cheap message.
     pub(crate) ending: Arc<[u8]>,
     /// The run's beginning.
@@ -86,8 +90,24 @@ pub(crate) fn wall() -> u64 {
 struct Thread {
     from: u32,
     to: Vec<u32>,
-    letter: Letter,
+    letter: Paper,
     check: Line,
+}
+
+/// A line's messages, ready to be written.
+enum Paper {
+    Own(Letter),
+    Foreign(dialect::Letter),
+}
+
+impl Paper {
+    fn new(shared: &Shared, line: u32, to: &Person) -> Self {
+        let Shared { dialect, numbering, pool, ending, .. } = shared;
+        if dialect.is_foreign() {
+            return Self::Foreign(dialect::Letter::new(*dialect, numbering, line, to.name().as_str(), ending));
+        }
+        Self::Own(Letter::new(numbering, line, to, pool, ending))
+    }
 }
 
 /// A thread's state.
@@ -153,7 +173,7 @@ impl Worker {
         let mut lines = Vec::with_capacity(part.courses.len());
         for (number, course) in (0..).zip(&part.courses) {
             let to = &shared.people[part.seats[course.to[0] as usize].person];
-            let letter = Letter::new(&shared.numbering, number, to, &shared.pool, &shared.ending);
+            let letter = Paper::new(&shared, number, to);
             writes_on[course.from as usize].push(number);
             course.to.iter().for_each(|seat| reads_on[*seat as usize].push(number));
             lines.push(Thread { from: course.from, to: course.to.clone(), letter, check: Line::new(course.to.len()) });
@@ -396,7 +416,7 @@ impl Worker {
         self.next_second = (self.now / SECOND + 1) * SECOND;
         for at in 0..self.seats.len() {
             let seat = &self.seats[at];
-            if seat.is_here() && self.now - seat.last_sent > HEARTBEAT {
+            if seat.is_here() && self.now - seat.last_sent > HEARTBEAT && !self.shared.dialect.is_foreign() {
                 self.say(at as u32, &format!(r#"{{"type":"heartbeat","timestamp":{}}}"#, wall()));
             }
         }

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use sealwire_protocol::signed::Purpose;
 
 use crate::cast::Place;
+use crate::dialect;
 use crate::person::Entering;
 
 /// How far a connection is.
@@ -58,6 +59,8 @@ pub(super) struct Seat {
     pub(super) last_sent: u64,
     /// It is to go once all that it wrote is answered.
     pub(super) parting: bool,
+    /// What is to be remembered in another protocol than ours.
+    pub(super) foreign: dialect::State,
 }
 
 impl Seat {
@@ -81,6 +84,7 @@ impl Seat {
             entered_at: 0,
             last_sent: 0,
             parting: false,
+            foreign: dialect::State::default(),
         }
     }
 
@@ -91,6 +95,7 @@ impl Seat {
         self.stage = Stage::Dialling;
         self.life += 1;
         (self.seen, self.acked, self.ack_at) = (0, 0, 0);
+        self.foreign = dialect::State::default();
     }
 
     /// Ends the connection; the socket closes.

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom as _;
 use sealwire_protocol::ErrorCode;
 use sealwire_protocol::frames::{ErrorFrame, ServerFrame, Status};
 
-use super::{MILLI, OUTPUT, Pace, SECOND, Worker};
+use super::{MILLI, OUTPUT, Pace, Paper, SECOND, Worker};
 use crate::check::{Answer, Arrival, Fault};
 use crate::letter::{self, STAMP};
 
@@ -93,9 +93,12 @@ impl Worker {
         let sealed = self.stock.take(line, number);
         // Taken out for the moment, so that the letter can be read meanwhile.
         let mut output = std::mem::take(self.output(from));
-        match sealed {
-            Some(rest) => letter::write_sealed(&mut output, &rest, ack),
-            None => self.lines[line as usize].letter.write(&mut output, number, stamp, ack),
+        match (&self.lines[line as usize].letter, sealed) {
+            (_, Some(rest)) => letter::write_sealed(&mut output, &rest, ack),
+            (Paper::Own(letter), None) => letter.write(&mut output, number, stamp, ack),
+            (Paper::Foreign(letter), None) => {
+                self.seats[from as usize].foreign.write(letter, line, number, &mut output)
+            }
         }
         self.seats[from as usize].output = output;
         self.counts.sent += 1;
@@ -138,15 +141,24 @@ impl Worker {
             ACK_AFTER.. => self.acknowledge(at),
             _ => {}
         }
+        if let Some((line, number)) = self.came(at, id) {
+            self.stock.came(at, line, number, text);
+        }
+    }
+
+    /// A message has come that may count; gives its line and number if they are known here.
+    pub(super) fn came(&mut self, at: u32, id: &[u8]) -> Option<(u32, u32)> {
         let place = self.shared.numbering.read(id);
         let Some((line, number)) = place.filter(|(line, _)| (*line as usize) < self.lines.len()) else {
             let (who, id) = (self.who(at), String::from_utf8_lossy(id).into_owned());
-            return self.fault(Fault::Stray, || format!("message {id} of another run came to {who}"));
+            self.fault(Fault::Stray, || format!("message {id} of another run came to {who}"));
+            return None;
         };
         let thread = &mut self.lines[line as usize];
         let Some(device) = thread.to.iter().position(|seat| *seat == at) else {
             let who = self.who(at);
-            return self.fault(Fault::Stray, || format!("message {number} of line {line} came to {who}"));
+            self.fault(Fault::Stray, || format!("message {number} of line {line} came to {who}"));
+            return None;
         };
         match thread.check.arrived(device, number) {
             Arrival::New { due } => self.arrived(at, due),
@@ -158,7 +170,7 @@ impl Worker {
             Arrival::Again => self.counts.again += 1,
             Arrival::Fault(fault) => self.fault_on(fault, line, number),
         }
-        self.stock.came(at, line, number, text);
+        Some((line, number))
     }
 
     fn arrived(&mut self, at: u32, due: u64) {
@@ -182,6 +194,11 @@ impl Worker {
             let (who, id) = (self.who(at), String::from_utf8_lossy(id).into_owned());
             return self.fault(Fault::Stray, || format!("a status for {id}, which {who} has not sent"));
         };
+        self.told(line, number, status);
+    }
+
+    /// The sender of a message was told what became of it.
+    pub(super) fn told(&mut self, line: u32, number: u32, status: Status) {
         match self.lines[line as usize].check.answered(number, status) {
             Answer::First { due } => {
                 self.counts.answered += 1;

@@ -1,0 +1,98 @@
+//! The same played with several servers, one after the other, on one machine: what a message costs each of them, what they carry at
+//! most, how long it takes, what a connection weighs, and what they promise for that.
+//!
+//! * [`args`] what can be asked for; [`process`], [`servers`], [`mongo`] how servers are started and set
+//! * [`player`] what is played; [`figures`], [`table`], [`page`] what is said of it; [`machine`] on what
+
+pub(crate) mod args;
+mod figures;
+mod machine;
+mod mongo;
+mod page;
+mod player;
+mod process;
+mod servers;
+mod table;
+
+use std::io::{self, Write as _};
+
+use serde_json::json;
+
+use crate::args::Talk;
+use crate::crew::Failure;
+use args::{Amount, Compare, Name};
+use figures::{Measured, Round};
+use machine::{Machine, today};
+use player::Player;
+
+/// Compares and reports; gives whether nothing was lost, repeated or out of order anywhere.
+pub(crate) fn play(compare: &Compare) -> Result<bool, Failure> {
+    let (amount, names) = (compare.amount(), compare.names());
+    for name in &names {
+        servers::provide(*name, &compare.programs)?;
+    }
+    let player = Player::new(&compare.programs, &compare.bench)?;
+    let measured = measure(&player, &amount, &names)?;
+    let (machine, today) = (Machine::this(), today());
+    let mut out = io::stdout();
+    writeln!(out, "sealwire-loadtest compare, {today}: {}", machine.words())?;
+    writeln!(out, "{}\n", amount.words())?;
+    out.write_all(table::write(&measured).as_bytes())?;
+    if let Some(file) = &compare.bench.json {
+        let all = json!({"tool": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION"), "date": today,
+            "machine": machine, "amount": amount, "servers": measured});
+        std::fs::write(file, format!("{all:#}\n"))?;
+    }
+    if let Some(file) = &compare.markdown {
+        page::write(file, &page::Page { amount: &amount, machine: &machine, date: &today, measured: &measured })?;
+    }
+    Ok(measured.iter().all(|measured| measured.good))
+}
+
+/// Round by round, so that what changes on the machine meanwhile meets everybody.
+fn measure(player: &Player<'_>, amount: &Amount, names: &[Name]) -> Result<Vec<Measured>, Failure> {
+    let mut all: Vec<_> = names.iter().map(|name| (*name, String::new(), Vec::new())).collect();
+    for n in 1..=amount.rounds {
+        for (name, version, rounds) in &mut all {
+            player.say(&format!("round {n} of {}: {}", amount.rounds, name.words()));
+            let round = round(player, amount, *name, version)?;
+            rounds.push(round);
+        }
+    }
+    Ok(all.into_iter().map(|(name, version, rounds)| Measured::new(name, version, &rounds, amount)).collect())
+}
+
+/// What is measured of memory needs a server that was never busy, so each count has one of its own.
+fn round(player: &Player<'_>, amount: &Amount, name: Name, version: &mut String) -> Result<Round, Failure> {
+    let Amount { seconds, warm_up, .. } = *amount;
+    let accounts = amount.accounts();
+    let (fixed, full) = {
+        let server = player.start(name, accounts)?;
+        version.clone_from(&server.version);
+        let talk = Talk { pairs: amount.pairs, rate: Some(amount.rate), window: None, seconds, warm_up };
+        let fixed = player.chat(&server, talk, amount.connections)?;
+        let talk = Talk { pairs: amount.full_pairs, rate: None, window: Some(amount.window), seconds, warm_up };
+        (fixed, player.chat(&server, talk, 0)?)
+    };
+    let idle = |connections| player.idle(&player.start(name, accounts)?, connections);
+    Ok(Round { fixed, full, idle: [idle(amount.idle[0])?, idle(amount.idle[1])?] })
+}
+
+impl Amount {
+    /// In a sentence.
+    fn words(&self) -> String {
+        format!(
+            "{} pairs of {} connections at {} messages/s in open loop; {} pairs with {} unanswered messages each in closed loop; {} s each; {} and {} idle \
+             connections; medians of {}",
+            self.pairs,
+            self.connections,
+            self.rate,
+            self.full_pairs,
+            self.window,
+            self.seconds,
+            self.idle[0],
+            self.idle[1],
+            self.rounds
+        )
+    }
+}
