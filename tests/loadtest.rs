@@ -258,6 +258,24 @@ async fn ejabberd_is_spoken_to_in_xmpp() {
     assert_measured(&compare(&Bench::new(), "ejabberd", &[]).await["servers"][0]);
 }
 
+#[tokio::test]
+async fn what_must_hold_is_measured_with_what_is_wanted() {
+    let bench = Bench::new();
+    let mut command = Command::new(binary("sealwire-loadtest"));
+    command.args(["goals", "--only", "everybody,memory", "--rounds", "1", "--scale", "0.001", "--seconds", "1"]);
+    command.arg("--server").arg(binary("sealwire")).arg("--json").arg(bench.file("json"));
+    let output = command.arg("--keys").arg(bench.file("keys")).kill_on_drop(true).output().await.expect("it runs");
+    let (out, progress) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // So few messages say nothing about the goals, but what is said must fit together.
+    let report = bench.report();
+    let goals = report["goals"].as_array().expect("a list");
+    assert_eq!(goals.len(), 5, "{out}\n{progress}");
+    assert!(goals.iter().all(|goal| goal["good"] == true && goal["median"].is_f64()), "{report}");
+    let held = goals.iter().all(|goal| goal["held"] == true);
+    assert_eq!(output.status.code(), Some(i32::from(!held)), "{out}\n{progress}");
+    assert!(out.contains("5 pairs at 20 messages/s: p99 latency") && out.contains("at most 20 ms"), "{out}");
+}
+
 /// Starts MongoDB three times over.
 mod heavy {
     use super::*;

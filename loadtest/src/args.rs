@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::compare::args::Compare;
+use crate::compare::args::{Compare, Goals};
 use crate::dialect::Dialect;
 use crate::target::Target;
 
@@ -26,6 +26,7 @@ pub(crate) enum Command {
     #[command(flatten)]
     Play(Box<Scenario>),
     Compare(Box<Compare>),
+    Goals(Box<Goals>),
     /// Runs a bare relay instead: what it needs is the cost of the frames themselves. It moves the same four frames for each message between people
     /// who are connected, lets everybody in, and checks, stores and promises nothing. Load it with --unsealed.
     Limit {

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Play(scenario) => play(&scenario),
         Command::Compare(compare) => compare::play(&compare),
+        Command::Goals(goals) => compare::play_goals(&goals),
         Command::Limit { listen, threads, status_delay } => {
             let status_delay = status_delay * 1_000_000;
             limit::serve(&limit::Settings { listen, threads: crew::threads(threads), status_delay }).map(|()| true)

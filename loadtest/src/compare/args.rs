@@ -95,11 +95,72 @@ pub(crate) struct Compare {
     /// Two numbers of idle connections; memory for each is what lies between them [1000,5000].
     #[arg(long, value_name = "FEW,MANY", value_parser = two_counts)]
     pub(crate) idle: Option<[usize; 2]>,
+    /// Measures `goals` as well, with a fiftieth of the load in a --quick run.
+    #[arg(long)]
+    pub(crate) goals: bool,
     #[command(flatten)]
     pub(crate) bench: Bench,
     /// Writes a page for docs/ to this file, and its plots into a folder of the same name beside it.
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
+}
+
+/// What the project wants to hold on one machine with two cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Topic {
+    /// 1,000 pairs of 10,000 connections at 50,000 messages a second.
+    Chat,
+    /// 5,000 pairs at 20,000 messages a second.
+    Everybody,
+    /// Processor time for a message, beside `limit`.
+    Cost,
+    /// What is carried at most, beside `limit`.
+    Saturation,
+    /// Processor time beside ejabberd, and what is carried at most beside nats-server.
+    Peers,
+    /// Memory of 2,000, 10,000 and 18,000 idle connections.
+    Memory,
+    /// Processor time for a message with 1,000 and with 18,000 connections.
+    Growth,
+    /// 10,000 connections break and come back while 1,000 talk.
+    Reconnect,
+    /// Mail for people who are away, kept by the embedded store.
+    Offline,
+    /// The same, kept by MongoDB.
+    OfflineCluster,
+}
+
+/// Measures what must hold, and says of each figure what is wanted, what was measured, and whether it holds. The exit code is 1 when
+/// something falls short.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Goals {
+    #[command(flatten)]
+    pub(crate) programs: Programs,
+    /// What is measured; everything if absent.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "TOPICS")]
+    pub(crate) only: Vec<Topic>,
+    /// How often everything is measured; medians count.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Share of the connections, pairs and rates that are meant; with less than 1 this tries the way and says nothing about the goals.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) scale: f64,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) seconds: u64,
+    /// Seconds before them whose latencies do not count.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) warm_up: u64,
+    #[command(flatten)]
+    pub(crate) bench: Bench,
+}
+
+impl Goals {
+    /// What is measured.
+    pub(crate) fn topics(&self) -> Vec<Topic> {
+        let all = Topic::value_variants().iter().copied();
+        all.filter(|topic| self.only.is_empty() || self.only.contains(topic)).collect()
+    }
 }
 
 /// What all measurements take.
@@ -185,6 +246,14 @@ impl Compare {
             warm_up: usual.warm_up,
             idle: self.idle.unwrap_or(usual.idle),
         }
+    }
+
+    /// The goals that are measured with it, if any are.
+    pub(crate) fn goals(&self) -> Option<Goals> {
+        let Amount { rounds, seconds, warm_up, .. } = self.amount();
+        let scale = if self.quick { 0.02 } else { 1.0 };
+        let (programs, bench) = (self.programs.clone(), self.bench.clone());
+        self.goals.then(|| Goals { programs, only: Vec::new(), rounds, scale, seconds, warm_up, bench })
     }
 
     /// Who takes part.

@@ -3,9 +3,11 @@
 //!
 //! * [`args`] what can be asked for; [`process`], [`servers`], [`mongo`] how servers are started and set
 //! * [`player`] what is played; [`figures`], [`table`], [`page`] what is said of it; [`machine`] on what
+//! * [`goals`] what must hold
 
 pub(crate) mod args;
 mod figures;
+mod goals;
 mod machine;
 mod mongo;
 mod page;
@@ -20,8 +22,9 @@ use serde_json::json;
 
 use crate::args::Talk;
 use crate::crew::Failure;
-use args::{Amount, Compare, Name};
+use args::{Amount, Compare, Goals, Name};
 use figures::{Measured, Round};
+use goals::Goal;
 use machine::{Machine, today};
 use player::Player;
 
@@ -31,22 +34,52 @@ pub(crate) fn play(compare: &Compare) -> Result<bool, Failure> {
     for name in &names {
         servers::provide(*name, &compare.programs)?;
     }
+    let goals = compare.goals();
+    goals.as_ref().map_or(Ok(()), provide_for)?;
     let player = Player::new(&compare.programs, &compare.bench)?;
     let measured = measure(&player, &amount, &names)?;
+    let goals = goals.map_or(Ok(Vec::new()), |goals| goals::measure(&player, &goals))?;
     let (machine, today) = (Machine::this(), today());
     let mut out = io::stdout();
     writeln!(out, "sealwire-loadtest compare, {today}: {}", machine.words())?;
     writeln!(out, "{}\n", amount.words())?;
     out.write_all(table::write(&measured).as_bytes())?;
+    writeln!(out, "\n{}", goals::table(&goals).trim_end())?;
     if let Some(file) = &compare.bench.json {
         let all = json!({"tool": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION"), "date": today,
-            "machine": machine, "amount": amount, "servers": measured});
+            "machine": machine, "amount": amount, "servers": measured, "goals": goals});
         std::fs::write(file, format!("{all:#}\n"))?;
     }
     if let Some(file) = &compare.markdown {
-        page::write(file, &page::Page { amount: &amount, machine: &machine, date: &today, measured: &measured })?;
+        page::write(
+            file,
+            &page::Page { amount: &amount, machine: &machine, date: &today, measured: &measured, goals: &goals },
+        )?;
     }
-    Ok(measured.iter().all(|measured| measured.good))
+    Ok(measured.iter().all(|measured| measured.good) && goals.iter().all(|goal| goal.good))
+}
+
+/// Measures what must hold; gives whether it does.
+pub(crate) fn play_goals(goals: &Goals) -> Result<bool, Failure> {
+    provide_for(goals)?;
+    let player = Player::new(&goals.programs, &goals.bench)?;
+    let found: Vec<Goal> = goals::measure(&player, goals)?;
+    let (machine, today) = (Machine::this(), today());
+    let mut out = io::stdout();
+    writeln!(out, "sealwire-loadtest goals, {today}: {}; medians of {}\n", machine.words(), goals.rounds)?;
+    out.write_all(goals::table(&found).as_bytes())?;
+    if let Some(file) = &goals.bench.json {
+        let all = json!({"tool": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION"), "date": today,
+            "machine": machine, "scale": goals.scale, "goals": found});
+        std::fs::write(file, format!("{all:#}\n"))?;
+    }
+    Ok(found.iter().all(|goal| goal.held))
+}
+
+/// Whoever the goals are measured with must be there.
+fn provide_for(goals: &Goals) -> Result<(), Failure> {
+    let others = goals.topics().into_iter().flat_map(args::Topic::names);
+    others.chain(&[Name::Sealwire]).try_for_each(|name| servers::provide(*name, &goals.programs))
 }
 
 /// Round by round, so that what changes on the machine meanwhile meets everybody.

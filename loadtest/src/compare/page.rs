@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::args::{Amount, Name};
 use super::figures::Measured;
+use super::goals::Goal;
 use super::machine::Machine;
 use super::table::{COLUMNS, cells};
 use crate::crew::Failure;
@@ -17,6 +18,7 @@ pub(super) struct Page<'a> {
     pub(super) machine: &'a Machine,
     pub(super) date: &'a str,
     pub(super) measured: &'a [Measured],
+    pub(super) goals: &'a [Goal],
 }
 
 /// Options whose values are of no use on another machine.
@@ -71,6 +73,7 @@ impl Page<'_> {
         );
         self.figures(&mut out);
         self.promises(&mut out);
+        self.must_hold(&mut out);
         self.shortcomings(&mut out);
         let _ = writeln!(out, "## Plots\n");
         for (plot, _) in self.plots() {
@@ -120,10 +123,25 @@ impl Page<'_> {
         out.push('\n');
     }
 
+    fn must_hold(&self, out: &mut String) {
+        if self.goals.is_empty() {
+            return;
+        }
+        out.push_str("## What must hold\n\n");
+        row(out, &["", "wanted", "measured", ""].map(str::to_owned));
+        row(out, &["---"; 4].map(str::to_owned));
+        self.goals.iter().for_each(|goal| row(out, &goal.cells()));
+        out.push('\n');
+    }
+
     /// In plain words.
     fn shortcomings(&self, out: &mut String) {
         out.push_str("## Where Sealwire falls short\n\n");
-        let found = shortcomings(self.measured);
+        let mut found = shortcomings(self.measured);
+        found.extend(self.goals.iter().filter(|goal| !goal.held).map(|goal| {
+            let [what, wanted, measured, _] = goal.cells();
+            format!("{what}: {measured}, and {wanted} is wanted")
+        }));
         if found.is_empty() {
             out.push_str("No server that took part did better in any of these figures.\n\n");
         }

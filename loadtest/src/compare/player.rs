@@ -10,7 +10,7 @@ use super::servers::{self, TAG};
 use crate::args::{Common, Scenario, Talk};
 use crate::crew::{Failure, say};
 use crate::dialect::Dialect;
-use crate::scenario;
+use crate::{scenario, socket};
 
 /// Who plays.
 pub(super) struct Player<'a> {
@@ -27,6 +27,8 @@ pub(super) struct Run(pub(super) Value);
 
 impl<'a> Player<'a> {
     pub(super) fn new(programs: &'a Programs, bench: &'a Bench) -> Result<Self, Failure> {
+        // Servers inherit what this process may do.
+        socket::raise_open_files();
         let home = Home::new()?;
         let keys = bench.keys.clone().unwrap_or_else(|| home.path().join("keys"));
         Ok(Self { programs, bench, keys, _home: home })
@@ -79,6 +81,16 @@ impl<'a> Player<'a> {
         self.play(&Scenario::Idle { common: self.common(server), connections, seconds: 2 })
     }
 
+    /// Many break and come back while pairs talk.
+    pub(super) fn reconnect(&self, server: &Server, talk: Talk, connections: usize) -> Result<Run, Failure> {
+        self.play(&Scenario::Reconnect { common: self.common(server), talk, connections })
+    }
+
+    /// Mail is stored, then fetched.
+    pub(super) fn offline(&self, server: &Server, pairs: usize, each: u32) -> Result<Run, Failure> {
+        self.play(&Scenario::Offline { common: self.common(server), pairs, window: 32, each })
+    }
+
     fn play(&self, scenario: &Scenario) -> Result<Run, Failure> {
         let report = scenario::play(scenario)?;
         if !report.is_good() {
@@ -98,6 +110,11 @@ impl Run {
     pub(super) fn of(&self, period: &str, path: &str) -> Option<f64> {
         let periods = self.0["periods"].as_array()?;
         periods.iter().find(|found| found["name"] == period)?.pointer(path)?.as_f64()
+    }
+
+    /// A single figure.
+    pub(super) fn figure(&self, name: &str) -> Option<f64> {
+        self.0["figures"][name].as_f64()
     }
 
     /// Pairs of a share and the latency, in milliseconds, that it did not exceed.
