@@ -219,6 +219,11 @@ impl Line {
         answer
     }
 
+    /// Whether a message has come everywhere and is answered.
+    pub(crate) fn is_over(&mut self, number: u32) -> bool {
+        self.pending_mut(number).is_none_or(|pending| pending.is_over())
+    }
+
     /// The server has refused a message by an `error`, and nothing waits for it any more. It must not come, unless the error is one after
     /// which it may have arrived (protocol section 6).
     pub(crate) fn refused(&mut self, number: u32, may_have_arrived: bool) -> Refusal {

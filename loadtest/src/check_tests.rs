@@ -9,6 +9,18 @@ fn line_of(sent: u64) -> Line {
 }
 
 #[test]
+fn a_message_is_over_once_it_is_answered_and_has_come() {
+    let mut line = Line::new(1);
+    let (first, second) = (line.send(0), line.send(0));
+    line.answered(first, Status::Delivered);
+    line.arrived(0, first);
+    line.arrived(0, second);
+    assert_eq!((line.is_over(first), line.is_over(second)), (true, false));
+    line.answered(second, Status::Delivered);
+    assert!(line.is_over(second));
+}
+
+#[test]
 fn what_comes_once_in_order_and_is_answered_leaves_nothing() {
     let mut line = line_of(3);
     for number in 1..=3 {

@@ -44,7 +44,9 @@ pub(crate) fn play(compare: &Compare) -> Result<bool, Failure> {
     writeln!(out, "sealwire-loadtest compare, {today}: {}", machine.words())?;
     writeln!(out, "{}\n", amount.words())?;
     out.write_all(table::write(&measured).as_bytes())?;
-    writeln!(out, "\n{}", goals::table(&goals).trim_end())?;
+    if !goals.is_empty() {
+        write!(out, "\n{}", goals::table(&goals))?;
+    }
     if let Some(file) = &compare.bench.json {
         let all = json!({"tool": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION"), "date": today,
             "machine": machine, "amount": amount, "servers": measured, "goals": goals});

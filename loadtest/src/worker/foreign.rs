@@ -82,8 +82,11 @@ impl Worker {
     fn foreign_message(&mut self, at: u32, text: &[u8]) {
         let Some(id) = self.shared.numbering.find(text) else { return self.strange(at, text) };
         let came = self.came(at, id);
-        // Nobody tells the sender; that it has come is known here, and makes room for the next one.
-        if let (false, Some((line, number))) = (self.shared.dialect.acknowledges(), came) {
+        let Some((line, number)) = came else { return };
+        if self.shared.dialect.acknowledges() {
+            self.write_next(line, number);
+        } else {
+            // Nobody tells the sender; that it has come is known here.
             self.told(line, number, Status::Delivered);
         }
     }

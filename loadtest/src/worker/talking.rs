@@ -76,10 +76,14 @@ impl Worker {
         }
     }
 
-    /// In a closed loop an answer makes room for the next message.
-    fn write_next(&mut self, line: u32) {
+    /// In a closed loop an answer makes room for the next message. A server of another protocol answers when it has taken a message, and so would be
+    /// given more than it delivers: there the message must have come as well.
+    pub(super) fn write_next(&mut self, line: u32, number: u32) {
         let Some(Talk { pace: Pace::Closed { each, .. }, range, .. }) = &self.talk else { return };
-        let thread = &self.lines[line as usize];
+        let thread = &mut self.lines[line as usize];
+        if self.shared.dialect.is_foreign() && !thread.check.is_over(number) {
+            return;
+        }
         if range.contains(&line) && thread.check.sent() < *each && self.seats[thread.from as usize].is_here() {
             self.write_message(line, self.now, &Self::stamp());
         }
@@ -209,7 +213,7 @@ impl Worker {
                 {
                     chapter.answer.record(self.now.saturating_sub(due) / 1_000);
                 }
-                self.write_next(line);
+                self.write_next(line, number);
             }
             Answer::Second => {}
             Answer::Unpromised => self.counts.unpromised += 1,
