@@ -244,6 +244,16 @@ async fn limit_and_sealwire_are_compared_on_a_page_with_plots() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_missing_is_named_with_what_to_do() {
+    let mut command = Command::new(binary("sealwire-loadtest"));
+    command.args(["compare", "--only", "limit,sealwire", "--server", "/nonexistent/sealwire"]);
+    let output = command.kill_on_drop(true).output().await.expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("/nonexistent/sealwire: ") && said.contains("--server PATH"), "{said}");
+}
+
+#[tokio::test]
 async fn mosquitto_is_spoken_to_in_mqtt() {
     assert_measured(&compare(&Bench::new(), "mosquitto", &[]).await["servers"][0]);
 }

@@ -71,6 +71,9 @@ impl Page<'_> {
             self.machine.words(),
             self.amount.words()
         );
+        if self.amount.rounds < 3 {
+            out.push_str("Fewer than three rounds are an indication and no more.\n\n");
+        }
         self.figures(&mut out);
         self.promises(&mut out);
         self.must_hold(&mut out);

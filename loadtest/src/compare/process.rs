@@ -123,8 +123,9 @@ impl Server {
         Ok(())
     }
 
-    fn spawn(&mut self, name: &str, mut command: Command, ready: impl Fn() -> bool) -> Result<u32, Failure> {
+    fn spawn(&mut self, name: &str, command: Command, ready: impl Fn() -> bool) -> Result<u32, Failure> {
         let program = command.get_program().to_string_lossy().into_owned();
+        let mut command = bound(command);
         let log = self.home.path().join(format!("{name}.log"));
         let output = fs::File::create(&log)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).current_dir(self.home.path());
@@ -148,6 +149,21 @@ impl Server {
         }
         Ok(child.id())
     }
+}
+
+/// The same command, ended by the system when this program is killed and can end nothing itself. Where `setpriv` (util-linux) is missing, it
+/// stays as it is.
+fn bound(command: Command) -> Command {
+    let Some(setpriv) = find("setpriv") else { return command };
+    let mut bound = Command::new(setpriv);
+    bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(name, value),
+            None => bound.env_remove(name),
+        };
+    }
+    bound
 }
 
 fn last_lines(log: &Path) -> String {

@@ -157,9 +157,10 @@ fn mosquitto() -> Result<Server, Failure> {
     let program = program("mosquitto")?;
     let mut server = Server::new(Home::new()?, Dialect::Mqtt, version(&program, "-h"))?;
     let address = server.address;
-    // Version 2.0 ends at once if all of its listeners are for WebSocket, so there is another one that nobody uses.
+    // Version 2.0 ends at once if all of its listeners are for WebSocket, so there is another one that nobody uses. It stays the user that it is: with
+    // another one it would not be ended when this program is killed.
     let text = format!(
-        "per_listener_settings false\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nmax_inflight_messages 0\n\
+        "user root\nper_listener_settings false\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nmax_inflight_messages 0\n\
          set_tcp_nodelay true\nlog_type error\nlistener {} 127.0.0.1\nlistener {} 127.0.0.1\nsocket_domain ipv4\nprotocol websockets\n",
         free_port()?,
         address.port()
