@@ -71,28 +71,28 @@ pub(crate) struct Compare {
     /// Once, with a tenth of the load: a look whether everything works, which takes some two minutes. What is named beside it stays as named.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// How often everything is measured; medians are shown [3].
+    /// How often everything is measured; medians are shown (usually 3).
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: Option<u32>,
-    /// Pairs that talk at the fixed rate [500].
+    /// Pairs that talk at the fixed rate (usually 500).
     #[arg(long)]
     pub(crate) pairs: Option<usize>,
-    /// Connections meanwhile, the pairs' included [2000].
+    /// Connections meanwhile, the pairs' included (usually 2000).
     #[arg(long)]
     pub(crate) connections: Option<usize>,
-    /// Messages a second over all pairs [5000]. Above what a server carries its latencies say nothing.
+    /// Messages a second over all pairs (usually 5000). Above what a server carries its latencies say nothing.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
-    /// Pairs that talk as fast as they are answered [200].
+    /// Pairs that talk as fast as they are answered (usually 200).
     #[arg(long)]
     pub(crate) full_pairs: Option<usize>,
-    /// Unanswered messages of each writer meanwhile [16].
+    /// Unanswered messages of each writer meanwhile (usually 16).
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) window: Option<u32>,
-    /// Seconds of each of both [5].
+    /// Seconds of each of both (usually 5).
     #[arg(long)]
     pub(crate) seconds: Option<u64>,
-    /// Two numbers of idle connections; memory for each is what lies between them [1000,5000].
+    /// Two numbers of idle connections; memory for each is what lies between them (usually 1000,5000).
     #[arg(long, value_name = "FEW,MANY", value_parser = two_counts)]
     pub(crate) idle: Option<[usize; 2]>,
     /// Measures `goals` as well, with a fiftieth of the load in a --quick run.

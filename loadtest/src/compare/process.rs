@@ -13,7 +13,7 @@ use crate::crew::Failure;
 use crate::dialect::Dialect;
 
 /// How long a server may take to come up.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A directory that goes when it is dropped.
