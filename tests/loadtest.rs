@@ -254,6 +254,15 @@ async fn a_program_that_is_missing_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn what_other_servers_have_no_answer_for_is_not_played_with_them() {
+    let mut command = Command::new(binary("sealwire-loadtest"));
+    command.args(["offline", "--dialect", "xmpp"]);
+    let output = command.kill_on_drop(true).output().await.expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("only `idle` and `chat`"), "{said}");
+}
+
+#[tokio::test]
 async fn mosquitto_is_spoken_to_in_mqtt() {
     assert_measured(&compare(&Bench::new(), "mosquitto", &[]).await["servers"][0]);
 }

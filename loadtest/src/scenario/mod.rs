@@ -20,6 +20,12 @@ use crate::worker::{Counts, Order, Pace};
 /// # Errors
 /// [`Failure`] when it could not be done at all. What went wrong with messages is in the report.
 pub(crate) fn play(scenario: &Scenario) -> Result<Report, Failure> {
+    let in_any_dialect = matches!(scenario, Scenario::Idle { .. } | Scenario::Chat { .. });
+    if scenario.common().dialect.is_foreign() && !in_any_dialect {
+        return Err(Failure::Arguments(
+            "--dialect: only `idle` and `chat` are played with servers of other protocols".to_owned(),
+        ));
+    }
     match scenario {
         Scenario::Idle { common, connections, seconds } => idle::play(common, *connections, *seconds),
         Scenario::Chat { common, talk, connections } => chat::play(common, talk, *connections),
