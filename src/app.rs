@@ -236,6 +236,10 @@ async fn leave(broker: Broker, handle: &ServerHandle, door: TcpListener, limit: 
     let _ = net::shutdown(&door, net::Shutdown::Both);
     drop(door);
     broker.drain(limit).await;
+    // The server does not know connections that have upgraded.
+    if tokio::time::timeout(http::LAST_BYTES, broker.deserted()).await.is_err() {
+        tracing::debug!(connections = broker.connections(), "some peers have not taken their last bytes");
+    }
     handle.stop(true).await;
 }
 

@@ -8,9 +8,11 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use actix::{Actor, Arbiter};
+use bytes::BytesMut;
 use parking_lot::Mutex;
 use sealwire_bus::Bus;
 use sealwire_store::{Store, StoreError};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
@@ -23,12 +25,12 @@ use crate::quota::Quotas;
 use crate::roster::Roster;
 use crate::router::{Life, Link, Router};
 use crate::session::rendezvous::Slots;
-use crate::session::{self, Attempts, Place, Session};
+use crate::session::{self, Attempts, Place, Session, Upgraded};
 use crate::settings::Settings;
 use crate::spool::{Bounds, Spool, SpoolQueue};
 use crate::verify::{Verifier, stranger_key};
 
-/// How often a drain looks whether the spool has come to rest.
+/// How often a drain looks whether all has come to rest.
 const POLL: Duration = Duration::from_millis(5);
 
 /// Why a broker did not start.
@@ -125,21 +127,17 @@ impl Broker {
         Ok(Self { node })
     }
 
-    /// Answers a request to upgrade to WebSocket. The edge has checked Host, Origin, subprotocol and the address.
-    pub fn connect(
-        &self,
-        request: &session::HttpRequest,
-        payload: session::Payload,
-        peer: Peer,
-    ) -> session::HttpResponse {
+    /// Begins a session on this thread, within an actix system. The edge has checked Host, Origin, subprotocol and the
+    /// address, and has answered the upgrade; `early` is what the peer has sent behind its request.
+    pub fn connect(&self, stream: TcpStream, early: BytesMut, peer: Peer) {
         let node = self.node.clone();
         let (clock, limits) = (node.clock.clone(), node.settings.limits.clone());
         node.counts.connections.add_one();
         // Counted and permitted for as long as the socket exists.
         let held = (Place::take(&node, |node| &node.connections), peer.guard);
-        session::start(request, payload, clock, &limits, held, |socket| {
+        session::start(Upgraded { stream, early }, clock, &limits, held, |socket| {
             Session::new(node, peer.origin, peer.address, socket)
-        })
+        });
     }
 
     /// Whether no more connections are taken that have not logged in.
@@ -155,6 +153,13 @@ impl Broker {
     /// How many connections there are.
     pub fn connections(&self) -> usize {
         self.node.connections.load(Ordering::Relaxed)
+    }
+
+    /// Returns when there are no connections.
+    pub async fn deserted(&self) {
+        while self.connections() > 0 {
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// How the node is. The store is asked at most once a second, however often a stranger does, and waited for no longer

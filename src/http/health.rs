@@ -45,6 +45,11 @@ pub(crate) async fn about() -> HttpResponse {
 
 /// Everything else.
 pub(crate) async fn nothing_here() -> HttpResponse {
+    page_of_nothing()
+}
+
+/// What stands on every other path.
+pub(crate) fn page_of_nothing() -> HttpResponse {
     text(StatusCode::NOT_FOUND, "Nothing here. Clients connect to /ws; probes ask /healthz and /readyz.\n")
 }
 

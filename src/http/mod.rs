@@ -8,16 +8,26 @@ pub(crate) mod origin;
 mod refusal;
 mod upgrade;
 
-use std::{any::Any, io, net::TcpListener, sync::Arc, time::Duration};
+use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
-use actix_web::{App, HttpServer, dev::Server, middleware::DefaultHeaders, rt::net::TcpStream, web};
+use actix_http::HttpService;
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, map_config};
+use actix_web::{
+    App, Error,
+    dev::{AppConfig, ServiceRequest, ServiceResponse},
+    middleware::DefaultHeaders,
+    rt::net::TcpStream,
+    web,
+};
 use sealwire_actors::Broker;
 
 pub(crate) use self::{internal::serve as serve_internal, upgrade::Edge};
 use crate::config::Config;
 
-/// Connections beyond the maximum that a worker still accepts, to answer them with 503 and probes with the truth.
-const SPARE_CONNECTIONS: usize = 1_024;
+/// Connections that a worker answers HTTP on at a time: probes, and those that have not upgraded yet. One that has upgraded
+/// is the edge's to count.
+const HTTP_CONNECTIONS: usize = 4_096;
 
 /// How long an idle HTTP connection is kept. WebSockets have their own heartbeat.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -29,48 +39,65 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// session end in order first.
 const STALL_MILLIS: u32 = 45_000;
 
-/// Seconds that connections which outlive the drain have to send their last bytes.
-const LAST_BYTES: u64 = 1;
+/// How long connections which outlive the drain have to send their last bytes.
+pub(crate) const LAST_BYTES: Duration = Duration::from_secs(1);
+
+/// What every answer says beside its own headers.
+const HEADERS: [(&str, &str); 2] = [("x-content-type-options", "nosniff"), ("cache-control", "no-store")];
 
 /// Serves on `listener` until the returned server is stopped. Signals are the caller's.
+///
+/// This is what actix-web's own `HttpServer` does, which has no place for upgrades that leave it.
 ///
 /// # Errors
 ///
 /// When the listener cannot be used.
 pub(crate) fn serve(config: &Config, broker: Broker, edge: Arc<Edge>, listener: TcpListener) -> io::Result<Server> {
-    let broker = web::Data::new(broker);
-    let edge = web::Data::from(edge);
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(web::Data::clone(&broker))
-            .app_data(web::Data::clone(&edge))
-            .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")).add(("Cache-Control", "no-store")))
-            .route("/ws", web::get().to(upgrade::upgrade))
-            .route("/healthz", web::get().to(health::alive))
-            .route("/readyz", web::get().to(health::ready))
-            .route("/", web::get().to(health::about))
-            .default_service(web::to(health::nothing_here))
-    })
-    .on_connect(|socket, _| prepare(socket))
-    .workers(workers(config.server.workers))
-    .max_connections(config.edge.max_connections.saturating_add(SPARE_CONNECTIONS))
-    .client_request_timeout(Duration::from_secs(config.server.request_seconds))
-    .client_disconnect_timeout(GOODBYE)
-    .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(LAST_BYTES)
-    .disable_signals()
-    .listen(listener)?;
+    let request_time = Duration::from_secs(config.server.request_seconds);
+    let service = move || {
+        let (upgrading, checks) = (broker.clone(), edge.clone());
+        let app = app(broker.clone(), edge.clone()).into_factory().map_err(|error| error.error_response());
+        HttpService::build()
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(request_time)
+            .client_disconnect_timeout(GOODBYE)
+            .on_connect_ext(|socket: &TcpStream, _| prepare(socket))
+            .upgrade(move |(request, socket)| upgrade::upgrade(request, socket, upgrading.clone(), checks.clone()))
+            .finish(map_config(app, |()| AppConfig::default()))
+            .tcp()
+    };
+    let server = Server::build()
+        .workers(workers(config.server.workers))
+        .max_concurrent_connections(HTTP_CONNECTIONS)
+        .shutdown_timeout(LAST_BYTES.as_secs())
+        .disable_signals()
+        .listen("clients", listener, service)?;
     Ok(server.run())
+}
+
+/// The routes.
+fn app(
+    broker: Broker,
+    edge: Arc<Edge>,
+) -> App<impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse, Error = Error, InitError = ()>> {
+    let headers = HEADERS.into_iter().fold(DefaultHeaders::new(), |headers, header| headers.add(header));
+    App::new()
+        .app_data(web::Data::new(broker))
+        .app_data(web::Data::from(edge))
+        .wrap(headers)
+        .route(upgrade::PATH, web::get().to(upgrade::explain))
+        .route("/healthz", web::get().to(health::alive))
+        .route("/readyz", web::get().to(health::ready))
+        .route("/", web::get().to(health::about))
+        .default_service(web::to(health::nothing_here))
 }
 
 /// Sets what a connection needs of its socket before the first byte.
 ///
 /// * Nothing waits for the acknowledgement of what was sent before it (RFC 896): a session writes once a turn, so there is
 ///   nothing to gather, and a delivery would lie in the kernel until its receiver happens to send something, up to 40 ms.
-/// * The kernel ends a connection whose peer takes nothing. The HTTP server does not ask for more to write while the socket
-///   is blocked, so a session's own end would not be noticed, and peers that never read would pile up.
-fn prepare(socket: &dyn Any) {
-    let Some(stream) = socket.downcast_ref::<TcpStream>() else { return };
+/// * The kernel ends a connection whose peer takes nothing: also one whose session has ended, while its last bytes wait.
+fn prepare(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection on which small frames wait");
     }

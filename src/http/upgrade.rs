@@ -1,25 +1,49 @@
 //! `GET /ws`: the checks in front of the broker, in the order in which they cost.
+//!
+//! A request to upgrade is taken from the HTTP server with its socket, so that a session reads and writes without it: as a
+//! body of a response each turn would be handed from task to task, and each connection would keep 16 KiB of buffers.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
+use actix_codec::{Framed, FramedParts};
+use actix_http::{
+    ConnectionType, Request, Response,
+    body::{BodySize, MessageBody},
+    h1, ws,
+};
 use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{self, HeaderMap, HeaderName},
+    HttpRequest, HttpResponse, ResponseError,
+    http::header::{self, HeaderMap, HeaderName, HeaderValue},
+    rt::net::TcpStream,
     web,
 };
+use bytes::BytesMut;
+use futures_util::SinkExt;
 use sealwire_actors::{
     Broker, Peer,
     metrics::{Labelled, Metric, Samples},
 };
 use sealwire_protocol::frames::SUBPROTOCOL;
+use tokio::io::AsyncWriteExt;
 
 use super::{
+    HEADERS,
     address::client_address,
     admission::{Admission, Permit, Refused},
+    health,
     origin::{self, ServerOrigin},
     refusal::{Reason, Refusal},
 };
 use crate::config::{limits::EdgeLimits, server::Server};
+
+/// Where clients connect.
+pub(crate) const PATH: &str = "/ws";
 
 /// What the edge decides by.
 #[derive(Debug)]
@@ -66,28 +90,89 @@ impl Edge {
     }
 }
 
-/// Answers `GET /ws`.
+/// Takes a socket whose peer asks to upgrade to WebSocket, on whatever path.
 pub(crate) async fn upgrade(
-    request: HttpRequest,
-    payload: web::Payload,
-    broker: web::Data<Broker>,
-    edge: web::Data<Edge>,
-) -> HttpResponse {
-    let decision = match request.peer_addr() {
+    request: Request,
+    socket: Framed<TcpStream, h1::Codec>,
+    broker: Broker,
+    edge: Arc<Edge>,
+) -> Result<(), Infallible> {
+    let answered = match decide(&request, &broker, &edge) {
+        Ok((response, peer)) => accept(response, socket, &broker, peer).await,
+        Err(response) => refuse(response, socket).await,
+    };
+    if let Err(error) = answered {
+        tracing::debug!(%error, "the peer did not wait for the answer to its upgrade");
+    }
+    Ok(())
+}
+
+/// Answers `GET /ws` of a peer that does not ask to upgrade.
+pub(crate) async fn explain(request: HttpRequest, broker: web::Data<Broker>, edge: web::Data<Edge>) -> HttpResponse {
+    match admit(request.headers(), request.peer_addr(), &broker, &edge) {
+        Ok(_) => ws::HandshakeError::NoWebsocketUpgrade.error_response(),
+        Err(response) => response,
+    }
+}
+
+fn decide(request: &Request, broker: &Broker, edge: &Edge) -> Result<(Response<()>, Peer), HttpResponse> {
+    if request.path() != PATH {
+        return Err(health::page_of_nothing());
+    }
+    let admitted = admit(&request.head().headers, request.peer_addr(), broker, edge)?;
+    let mut response = ws::handshake(request.head()).map_err(|error| error.error_response())?;
+    response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL)));
+    let response = response.message_body(()).map_err(|error| HttpResponse::from_error(error))?;
+    let Admitted { origin, address, permit } = admitted;
+    Ok((response, Peer { origin: origin.to_string(), address, guard: Box::new(permit) }))
+}
+
+fn admit(
+    headers: &HeaderMap,
+    peer: Option<SocketAddr>,
+    broker: &Broker,
+    edge: &Edge,
+) -> Result<Admitted, HttpResponse> {
+    let decision = match peer {
         _ if broker.is_full() => Err(Refusal::Admission(Refused::NodeFull)),
-        Some(peer) if !broker.is_draining() => edge.check(request.headers(), peer.ip(), Instant::now()),
+        Some(peer) if !broker.is_draining() => edge.check(headers, peer.ip(), Instant::now()),
         _ => Err(Refusal::Draining),
     };
-    match decision {
-        Ok(Admitted { origin, address, permit }) => {
-            broker.connect(&request, payload, Peer { origin: origin.to_string(), address, guard: Box::new(permit) })
-        }
-        Err(refusal) => {
-            tracing::debug!(?refusal, "upgrade refused");
-            edge.refused.add(refusal.reason());
-            refusal.response(&edge.server, &edge.limits)
-        }
+    decision.map_err(|refusal| {
+        tracing::debug!(?refusal, "upgrade refused");
+        edge.refused.add(refusal.reason());
+        refusal.response(&edge.server, &edge.limits)
+    })
+}
+
+async fn accept(
+    response: Response<()>,
+    mut socket: Framed<TcpStream, h1::Codec>,
+    broker: &Broker,
+    peer: Peer,
+) -> io::Result<()> {
+    socket.send((response, BodySize::None).into()).await?;
+    let FramedParts { io, read_buf, .. } = socket.into_parts();
+    // Its own size, not that of the HTTP server's buffer.
+    broker.connect(io, BytesMut::from(&read_buf[..]), peer);
+    Ok(())
+}
+
+/// Answers and closes the connection.
+async fn refuse(response: HttpResponse, mut socket: Framed<TcpStream, h1::Codec>) -> io::Result<()> {
+    let (mut head, body) = Response::from(response).into_parts();
+    for (name, value) in HEADERS {
+        head.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
+    head.head_mut().set_connection_type(ConnectionType::Close);
+    let size = body.size();
+    let body = body.try_into_bytes().unwrap_or_default();
+    socket.send((head, size).into()).await?;
+    if !body.is_empty() {
+        socket.send(h1::Message::Chunk(Some(body))).await?;
+    }
+    socket.send(h1::Message::Chunk(None)).await?;
+    socket.into_parts().io.shutdown().await
 }
 
 /// A header that may stand once; more of it, or one that is no text, is an error.

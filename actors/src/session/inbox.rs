@@ -5,17 +5,16 @@
 //! so a burst of parcels costs one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::task::{Context, Waker};
 
-use actix::Recipient;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sealwire_protocol::{DeviceId, MessageId, Username};
 use sealwire_store::{Appended, Mail, MailKey};
 use tokio::sync::Notify;
 
-use super::messages::Wake;
 use super::recents::Recents;
 use crate::presence::Gone;
 use crate::router;
@@ -175,7 +174,6 @@ pub(crate) struct Load {
 pub(crate) struct Inbox {
     room: usize,
     waiting: Mutex<Waiting>,
-    waker: OnceLock<Recipient<Wake>>,
     /// What the device was given lately, for whoever must recognise a repeat.
     pub(crate) recents: Mutex<Recents>,
     /// Whether new mail is stored rather than handed over, as of the last turn.
@@ -192,7 +190,10 @@ pub(crate) struct Inbox {
 #[derive(Default)]
 struct Waiting {
     closed: bool,
-    woken: bool,
+    /// Something was left since the session last took.
+    word: bool,
+    /// Wakes the session.
+    waker: Option<Waker>,
     taken: Taken,
 }
 
@@ -206,7 +207,6 @@ impl Inbox {
         Arc::new(Self {
             room,
             waiting: Mutex::default(),
-            waker: OnceLock::new(),
             recents: Mutex::default(),
             draining: AtomicBool::new(true),
             in_flight: AtomicUsize::new(0),
@@ -216,11 +216,13 @@ impl Inbox {
         })
     }
 
-    /// Names the actor that is woken.
-    pub(crate) fn wakes(&self, actor: Recipient<Wake>) {
-        if self.waker.set(actor).is_err() {
-            tracing::error!("a session's inbox was given two actors");
+    /// Whether something was left since the session last took; if not, it is woken when something is.
+    pub(crate) fn poll_word(&self, cx: &Context<'_>) -> bool {
+        let mut waiting = self.waiting.lock();
+        if !waiting.word && waiting.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            waiting.waker = Some(cx.waker().clone());
         }
+        waiting.word
     }
 
     /// Whether parcels are taken without anything else; so they are by a session that has ended, which refuses them.
@@ -312,20 +314,18 @@ impl Inbox {
     }
 
     fn wake(&self, mut waiting: parking_lot::MutexGuard<'_, Waiting>) {
-        if std::mem::replace(&mut waiting.woken, true) {
-            return;
-        }
+        waiting.word = true;
+        let waker = waiting.waker.take();
         drop(waiting);
-        // A full mailbox means that the actor will run anyway, and it looks here at every turn.
-        if let Some(actor) = self.waker.get() {
-            let _ = actor.try_send(Wake);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 
     /// Takes everything that has been left.
     pub(crate) fn take(&self) -> Taken {
         let mut waiting = self.waiting.lock();
-        waiting.woken = false;
+        waiting.word = false;
         self.note_emptied(&waiting);
         std::mem::take(&mut waiting.taken)
     }
@@ -339,7 +339,7 @@ impl Inbox {
     /// Takes everything but the signals: they stay for later, within their bounds.
     pub(crate) fn take_all_but_signals(&self) -> Taken {
         let mut waiting = self.waiting.lock();
-        waiting.woken = false;
+        waiting.word = false;
         self.note_emptied(&waiting);
         let mut taken = std::mem::take(&mut waiting.taken);
         waiting.taken.signals = std::mem::take(&mut taken.signals);
@@ -350,6 +350,7 @@ impl Inbox {
     pub(crate) fn close(&self) -> Taken {
         let mut waiting = self.waiting.lock();
         waiting.closed = true;
+        waiting.waker = None;
         self.note_emptied(&waiting);
         std::mem::take(&mut waiting.taken)
     }

@@ -10,7 +10,6 @@ mod greeting;
 mod inbox;
 mod login;
 mod lookup;
-mod messages;
 mod messaging;
 pub(crate) mod rates;
 mod receiving;
@@ -53,8 +52,8 @@ pub(crate) use self::recovery::{Attempts, BACKUP_LIFE};
 use self::sending::Answer;
 pub(crate) use self::sending::Finished;
 pub(crate) use self::sharing::settle;
-pub(crate) use self::socket::{HttpRequest, HttpResponse, Payload, start};
 use self::socket::{Incoming, SessionContext, Socket};
+pub(crate) use self::socket::{Upgraded, start};
 use self::state::{Authenticated, Conduct, Stage};
 use crate::clock::{Now, millis};
 use crate::metrics::{Limit, Stored};
@@ -150,7 +149,6 @@ impl Session {
 
     /// The server speaks first.
     fn begin(&mut self, ctx: &mut SessionContext) {
-        self.inbox.wakes(ctx.address().recipient());
         self.fresh_challenge(None, ctx);
         self.end_turn(ctx);
     }

@@ -1,46 +1,51 @@
 //! The session's connection: the only file that names actix-web.
 //!
-//! `WebsocketContext` is polled by the HTTP response's body, so an actor whose peer does not read would stand still: no
-//! timers, no hand-over, no spill. A task of its own therefore drives the context and moves its bytes into a buffer, from
-//! which the body takes them; what lies in the buffer is the slow-reader signal.
+//! Once the edge has answered the upgrade, the socket is the session's own: [`Connection`] is one task that polls the actor's
+//! context, and the context reads from the socket while it is polled. A turn so costs one read, one write and no hop
+//! between tasks, and a connection at rest holds no buffer: what is read passes through one that its thread's connections
+//! share. What the peer's socket does not take waits here; how long is the slow-reader signal.
 //!
-//! Frames are decoded one at a time from one chunk at a time, so what a peer sends waits in the socket, not in memory.
+//! Frames are decoded one at a time from one read at a time, so what a peer sends waits in the socket, not in memory.
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use actix::{Actor, ActorContext, AsyncContext, Handler, StreamHandler};
+use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
 use actix_codec::Decoder;
 use actix_http::ws::{Codec, Frame, Item};
-pub(crate) use actix_web::web::Payload;
-pub(crate) use actix_web::{HttpRequest, HttpResponse};
 use actix_web_actors::ws;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::Stream;
 use sealwire_protocol::CloseCode;
-use sealwire_protocol::frames::SUBPROTOCOL;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
-use super::Session;
-use super::messages::Wake;
+use super::{Inbox, Session};
 use crate::clock::Clock;
 
 /// The context that a session runs in.
 pub(crate) type SessionContext = ws::WebsocketContext<Session>;
 
-/// How many bytes the socket is given at a time.
-const SLICE: usize = 16 * 1024;
-/// A buffer larger than this is given back when it is empty.
-const KEPT_BUFFER: usize = 4 * 1024;
+/// How much is read at a time.
+const READ: usize = 32 * 1024;
 
-/// What comes from the peer.
+thread_local! {
+    /// What is read passes through here into memory of the size that it needs.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
+/// What comes from the peer, or was left in the session's inbox.
 #[derive(Debug)]
 pub(crate) enum Received {
+    /// Something was left in the inbox.
+    Word,
     /// A whole text message.
     Text(ByteString),
     /// To be answered with the same bytes.
@@ -60,8 +65,8 @@ pub(crate) struct Socket {
     clock: Arc<Clock>,
 }
 
-#[derive(Default)]
 struct Shared {
+    stream: TcpStream,
     // From the peer.
     paused: bool,
     /// Only the peer's close matters now.
@@ -70,42 +75,49 @@ struct Shared {
     broken: bool,
     /// How many bytes may come before the log-in; `None` after it.
     allowance: Option<usize>,
-    reader: Option<Waker>,
-    // To the peer.
+    // To the peer: what its socket has not taken.
     chunks: VecDeque<Bytes>,
     backlog: usize,
     blocked_since: Option<u64>,
-    ended: bool,
-    flushing: bool,
     aborted: bool,
-    hung_up: bool,
-    body: Option<Waker>,
-    pump: Option<Waker>,
+    task: Option<Waker>,
 }
 
 impl Shared {
-    /// The next bytes for the peer, few enough that each one taken is progress: a turn's frames come as one chunk, and a
-    /// slow peer may need longer for a large one than a blocked one is given.
-    fn next_slice(&mut self) -> Option<Bytes> {
-        let chunk = self.chunks.front_mut()?;
-        let slice = chunk.split_to(chunk.len().min(SLICE));
-        if chunk.is_empty() {
-            self.chunks.pop_front();
+    /// Gives the peer's socket what it takes. An error means that the connection is gone.
+    fn poll_write(&mut self, cx: &mut Context<'_>, clock: &Clock) -> std::io::Result<()> {
+        while let Some(chunk) = self.chunks.front_mut() {
+            match Pin::new(&mut self.stream).poll_write(cx, chunk) {
+                Poll::Pending => {
+                    self.blocked_since.get_or_insert_with(|| clock.now().mono);
+                    return Ok(());
+                }
+                Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(taken)) => {
+                    chunk.advance(taken);
+                    self.backlog -= taken;
+                    self.blocked_since = None;
+                    if chunk.is_empty() {
+                        self.chunks.pop_front();
+                    }
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+            }
         }
-        self.backlog -= slice.len();
-        Some(slice)
+        self.chunks.shrink_to(0);
+        Ok(())
     }
 
-    /// Ends the body with an error once everything has been written: the session has waited for the peer's close
-    /// already, and a body that ends without one is kept open for a second time of the kind.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, std::io::Error>>> {
-        if self.flushing {
-            return Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionAborted.into())));
-        }
-        // The dispatcher writes what it has before it asks again.
-        self.flushing = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
+    /// Reads what is there, as much as fits into the scratch buffer, behind what is in `buffer`; gives its length.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<std::io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut read = ReadBuf::new(scratch);
+            let polled = Pin::new(&mut self.stream).poll_read(cx, &mut read);
+            polled.map_ok(|()| {
+                buffer.extend_from_slice(read.filled());
+                read.filled().len()
+            })
+        })
     }
 }
 
@@ -116,8 +128,19 @@ fn wake(waker: &mut Option<Waker>) {
 }
 
 impl Socket {
-    fn new(clock: Arc<Clock>, allowance: usize) -> Self {
-        let shared = Shared { allowance: Some(allowance), ..Shared::default() };
+    fn new(stream: TcpStream, clock: Arc<Clock>, allowance: usize) -> Self {
+        let shared = Shared {
+            stream,
+            paused: false,
+            discarding: false,
+            broken: false,
+            allowance: Some(allowance),
+            chunks: VecDeque::new(),
+            backlog: 0,
+            blocked_since: None,
+            aborted: false,
+            task: None,
+        };
         Self { shared: Rc::new(RefCell::new(shared)), clock }
     }
 
@@ -130,7 +153,7 @@ impl Socket {
     pub(crate) fn resume(&self) {
         let mut shared = self.shared.borrow_mut();
         shared.paused = false;
-        wake(&mut shared.reader);
+        wake(&mut shared.task);
     }
 
     /// So many more bytes may come before the log-in.
@@ -152,14 +175,11 @@ impl Socket {
         self.resume();
     }
 
-    /// Ends the connection without a word, and gives back what waits for it. A dispatcher whose socket takes nothing does not
-    /// ask for more, so it may notice late; the edge lets the kernel end such a connection.
+    /// Ends the connection without a word, and gives back what waits for it.
     pub(crate) fn abort(&self) {
         let mut shared = self.shared.borrow_mut();
         shared.aborted = true;
-        shared.chunks = VecDeque::new();
-        shared.backlog = 0;
-        wake(&mut shared.body);
+        wake(&mut shared.task);
     }
 
     /// Bytes that were written and that the peer's socket has not taken.
@@ -172,139 +192,120 @@ impl Socket {
         self.shared.borrow().blocked_since
     }
 
-    fn push(&self, chunk: Bytes) {
+    /// Writes, behind what waits.
+    fn poll_write(&self, cx: &mut Context<'_>, chunk: Option<Bytes>) -> std::io::Result<()> {
         let mut shared = self.shared.borrow_mut();
-        shared.backlog += chunk.len();
-        shared.chunks.push_back(chunk);
-        if shared.blocked_since.is_none() {
-            shared.blocked_since = Some(self.clock.now().mono);
+        if let Some(chunk) = chunk {
+            shared.backlog += chunk.len();
+            shared.chunks.push_back(chunk);
         }
-        wake(&mut shared.body);
+        shared.poll_write(cx, &self.clock)
     }
 
-    fn end(&self) {
+    /// Gives the peer's socket what waits, then says that nothing more comes.
+    fn poll_finish(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.poll_write(cx, None)?;
         let mut shared = self.shared.borrow_mut();
-        shared.ended = true;
-        wake(&mut shared.body);
+        if shared.aborted {
+            return Poll::Ready(Ok(()));
+        }
+        if !shared.chunks.is_empty() {
+            return Poll::Pending;
+        }
+        Pin::new(&mut shared.stream).poll_shutdown(cx)
     }
 }
 
-/// Answers the upgrade and starts the session that `make` builds around the socket. `held` lives as long as the
-/// connection itself, which may be longer than its session does.
+/// An upgraded connection, as the edge hands it over.
+pub(crate) struct Upgraded {
+    /// The socket.
+    pub(crate) stream: TcpStream,
+    /// What the peer has sent behind the request.
+    pub(crate) early: BytesMut,
+}
+
+/// Starts the session that `make` builds around the socket, on this thread. `held` lives as long as the connection itself,
+/// which may be longer than its session does.
 pub(crate) fn start(
-    request: &HttpRequest,
-    payload: Payload,
+    upgraded: Upgraded,
     clock: Arc<Clock>,
     limits: &crate::settings::Limits,
     held: impl Any,
     make: impl FnOnce(Socket) -> Session,
-) -> HttpResponse {
-    let mut response = match ws::handshake_with_protocols(request, &[SUBPROTOCOL]) {
-        Ok(response) => response,
-        Err(error) => return HttpResponse::from_error(error),
-    };
-    let socket = Socket::new(clock, limits.greeting_bytes);
-    let incoming = Incoming::new(payload, socket.clone(), limits.frame_bytes);
+) {
+    let Upgraded { stream, early } = upgraded;
+    let socket = Socket::new(stream, clock, limits.greeting_bytes);
     let mut session = make(socket.clone());
-    session.incoming = Some(incoming);
+    session.incoming = Some(Incoming::new(early, socket.clone(), session.inbox.clone(), limits.frame_bytes));
     // The context's own reader is given nothing: ours is added when the actor starts.
     let silence = futures_util::stream::pending::<Result<Bytes, actix_web::error::PayloadError>>();
     let context = ws::WebsocketContext::create(session, silence);
-    actix_web::rt::spawn(Pump { context: Some(Box::pin(context)), socket: socket.clone() });
-    response.streaming(Body { socket, _held: Box::new(held) })
+    actix_web::rt::spawn(async move {
+        Connection { context: Some(Box::pin(context)), socket: socket.clone() }.await;
+        // However the context has ended, the connection ends with it.
+        if let Err(error) = poll_fn(|cx| socket.poll_finish(cx)).await {
+            tracing::trace!(%error, "a connection was gone before its end");
+        }
+        drop(held);
+    });
 }
 
-/// Drives a session's context and moves what it writes into the buffer.
-struct Pump<S> {
+/// Drives a session's context and writes what it gives. Ready when the context has ended or the connection is gone; what
+/// waits for the peer then is in the socket.
+struct Connection<S> {
     context: Option<Pin<Box<S>>>,
     socket: Socket,
 }
 
-impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Future for Pump<S> {
+impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Future for Connection<S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        {
+            let mut shared = this.socket.shared.borrow_mut();
+            if shared.task.as_ref().is_none_or(|task| !task.will_wake(cx.waker())) {
+                shared.task = Some(cx.waker().clone());
+            }
+        }
         loop {
-            {
-                let mut shared = self.socket.shared.borrow_mut();
-                if shared.hung_up || shared.aborted {
-                    drop(shared);
-                    // Dropping the context stops the actor.
-                    self.context = None;
-                    return Poll::Ready(());
-                }
-                shared.pump = Some(cx.waker().clone());
-            }
-            let Some(context) = self.context.as_mut() else { return Poll::Ready(()) };
-            match context.as_mut().poll_next(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(chunk))) => self.socket.push(chunk),
-                Poll::Ready(Some(Err(_)) | None) => {
-                    self.context = None;
-                    return Poll::Ready(());
-                }
+            let Some(context) = this.context.as_mut() else { return Poll::Ready(()) };
+            let (chunk, over) = match context.as_mut().poll_next(cx) {
+                Poll::Pending => (None, None),
+                Poll::Ready(Some(Ok(chunk))) => (Some(chunk), Some(false)),
+                Poll::Ready(Some(Err(_)) | None) => (None, Some(true)),
+            };
+            let written = this.socket.poll_write(cx, chunk);
+            let gone = written.is_err() || this.socket.shared.borrow().aborted;
+            match over {
+                None if !gone => return Poll::Pending,
+                Some(false) if !gone => {}
+                // Dropping the context stops the actor.
+                _ => this.context = None,
             }
         }
-    }
-}
-
-/// However the context has ended, by a panic too, the connection ends with it.
-impl<S> Drop for Pump<S> {
-    fn drop(&mut self) {
-        self.socket.end();
-    }
-}
-
-/// The body of the response: the bytes of the WebSocket.
-struct Body {
-    socket: Socket,
-    _held: Box<dyn Any>,
-}
-
-impl Stream for Body {
-    type Item = Result<Bytes, std::io::Error>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut shared = self.socket.shared.borrow_mut();
-        if shared.aborted {
-            return Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionAborted.into())));
-        }
-        if let Some(slice) = shared.next_slice() {
-            shared.blocked_since = (!shared.chunks.is_empty()).then(|| self.socket.clock.now().mono);
-            return Poll::Ready(Some(Ok(slice)));
-        }
-        if shared.ended {
-            return shared.poll_end(cx);
-        }
-        shared.chunks.shrink_to(0);
-        shared.body = Some(cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        let mut shared = self.socket.shared.borrow_mut();
-        shared.hung_up = true;
-        wake(&mut shared.pump);
     }
 }
 
 /// What the peer sends, as whole messages.
 pub(crate) struct Incoming {
-    payload: Payload,
     socket: Socket,
+    inbox: Arc<Inbox>,
+    /// What came behind the request, until it has been looked at.
+    early: BytesMut,
     codec: Codec,
     buffer: BytesMut,
     /// A text message that comes in fragments.
     partial: Option<BytesMut>,
     longest: usize,
+    /// The last thing given was a word of the inbox: the peer is heard next.
+    told: bool,
 }
 
 impl Incoming {
-    fn new(payload: Payload, socket: Socket, longest: usize) -> Self {
+    fn new(early: BytesMut, socket: Socket, inbox: Arc<Inbox>, longest: usize) -> Self {
         let codec = Codec::new().max_size(longest);
-        Self { payload, socket, codec, buffer: BytesMut::new(), partial: None, longest }
+        Self { socket, inbox, early, codec, buffer: BytesMut::new(), partial: None, longest, told: false }
     }
 
     /// The next message that is in the buffer.
@@ -384,48 +385,74 @@ impl Incoming {
     }
 }
 
-impl Stream for Incoming {
-    type Item = Received;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
-        let this = &mut *self;
+impl Incoming {
+    /// The next message of the peer, from what was read or is there to be read.
+    fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         loop {
-            let (discarding, broken) = {
-                let mut shared = this.socket.shared.borrow_mut();
-                shared.reader = Some(cx.waker().clone());
-                if shared.paused && !shared.discarding {
-                    return Poll::Pending;
-                }
-                (shared.discarding, shared.broken)
+            let (paused, discarding, broken) = {
+                let shared = self.socket.shared.borrow();
+                (shared.paused && !shared.discarding, shared.discarding, shared.broken)
             };
+            if paused {
+                return Poll::Pending;
+            }
             if broken {
-                this.buffer = BytesMut::new();
-            } else if let Some(received) = this.decode() {
+                self.buffer = BytesMut::new();
+            } else if let Some(received) = self.decode() {
                 match received {
                     Received::Broken(CloseCode::TooLarge | CloseCode::Protocol) => {
-                        this.socket.shared.borrow_mut().broken = true;
+                        self.socket.shared.borrow_mut().broken = true;
                     }
                     Received::Close => {}
                     _ if discarding => continue,
                     _ => {}
                 }
                 return Poll::Ready(Some(received));
-            } else if this.buffer.is_empty() && this.buffer.capacity() > KEPT_BUFFER {
-                this.buffer = BytesMut::new();
             }
-            match Pin::new(&mut this.payload).poll_next(cx) {
+            match self.poll_read(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(None | Some(Err(_))) => return Poll::Ready(None),
-                Poll::Ready(Some(Ok(_))) if broken => {}
-                Poll::Ready(Some(Ok(chunk))) => {
-                    this.buffer.extend_from_slice(&chunk);
-                    if !this.allow(chunk.len()) {
-                        this.socket.shared.borrow_mut().broken = true;
-                        return Poll::Ready(Some(Received::Broken(this.too_much())));
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
+                Poll::Ready(Ok(_)) if broken => {}
+                Poll::Ready(Ok(len)) => {
+                    if !self.allow(len) {
+                        self.socket.shared.borrow_mut().broken = true;
+                        return Poll::Ready(Some(Received::Broken(self.too_much())));
                     }
                 }
             }
         }
+    }
+
+    /// Reads behind what is in the buffer; gives how many bytes, none at the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        if !self.early.is_empty() {
+            self.buffer = std::mem::take(&mut self.early);
+            return Poll::Ready(Ok(self.buffer.len()));
+        }
+        if self.buffer.is_empty() {
+            // At rest a connection keeps no buffer.
+            self.buffer = BytesMut::new();
+        }
+        self.socket.shared.borrow_mut().poll_read(cx, &mut self.buffer)
+    }
+}
+
+impl Stream for Incoming {
+    type Item = Received;
+
+    /// The inbox and the peer take turns, so that neither keeps the other waiting, nor this connection the others.
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+        let this = &mut *self;
+        let word = this.inbox.poll_word(cx);
+        if word && !std::mem::replace(&mut this.told, true) {
+            return Poll::Ready(Some(Received::Word));
+        }
+        let polled = this.poll_peer(cx);
+        this.told = false;
+        if word && polled.is_pending() {
+            cx.waker().wake_by_ref();
+        }
+        polled
     }
 }
 
@@ -442,8 +469,11 @@ impl Actor for Session {
 
 impl StreamHandler<Received> for Session {
     fn handle(&mut self, received: Received, ctx: &mut Self::Context) {
-        self.node.counts.frames_received.add_one();
+        if !matches!(received, Received::Word) {
+            self.node.counts.frames_received.add_one();
+        }
         match received {
+            Received::Word => self.turn(ctx),
             Received::Text(text) => self.text(&text, ctx),
             Received::Ping(bytes) => {
                 self.heard();
@@ -473,15 +503,6 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for Session {
     fn handle(&mut self, _: Result<ws::Message, ws::ProtocolError>, _: &mut Self::Context) {}
 
     fn finished(&mut self, _: &mut Self::Context) {}
-}
-
-impl Handler<Wake> for Session {
-    type Result = ();
-
-    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
-        self.turn(ctx);
-        self.end_turn(ctx);
-    }
 }
 
 /// Writes a close frame.
