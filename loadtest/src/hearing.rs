@@ -100,8 +100,8 @@ mod tests {
     #[test]
     fn a_delivery_is_read_as_the_server_writes_it() {
         let shared = format!(r#""from":"alice","fromDevice":"{0}","messageId":"{0}","to":"bob"}}"#, id(7));
-        let json = Delivery { seq: 1234, wrap: &"A".repeat(KEY_LENGTH), shared: &shared }.to_json();
-        let Heard::Message { seq: 1234, id: Vec36::Borrowed(found) } = hear(json.as_bytes()) else { panic!("{json}") };
+        let json = Delivery { seq: 1234, wrap: "A".repeat(KEY_LENGTH).as_bytes(), shared: shared.as_bytes() }.to_json();
+        let Heard::Message { seq: 1234, id: Vec36::Borrowed(found) } = hear(&json) else { panic!("{json:?}") };
         assert_eq!(found, id(7).to_string().as_bytes());
     }
 

@@ -122,7 +122,7 @@ fn decide(request: &Request, broker: &Broker, edge: &Edge) -> Result<(Response<(
     let admitted = admit(&request.head().headers, request.peer_addr(), broker, edge)?;
     let mut response = ws::handshake(request.head()).map_err(|error| error.error_response())?;
     response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL)));
-    let response = response.message_body(()).map_err(|error| HttpResponse::from_error(error))?;
+    let response = response.message_body(()).map_err(HttpResponse::from_error)?;
     let Admitted { origin, address, permit } = admitted;
     Ok((response, Peer { origin: origin.to_string(), address, guard: Box::new(permit) }))
 }

@@ -141,6 +141,10 @@ impl Hearer {
             return say(frames::Verdict::Refused { token });
         }
         let mail = wire::mail(copy);
+        if !mail.is_text() {
+            tracing::error!("another node sent a message that is no text; it is left to that node");
+            return say(frames::Verdict::NotHere);
+        }
         let Some(session) = self.link.directory.find_connection(&mail.device, connection) else {
             return say(frames::Verdict::NotHere);
         };

@@ -38,36 +38,36 @@ impl Session {
         let name = match whose(own.as_ref().map(|(name, _)| name), devices.username.as_deref()) {
             Ok(name) => name,
             Err(what) => {
-                return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::BadRequest, what) }, ctx);
+                return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::BadRequest, what) });
             }
         };
-        if !self.take_share(Counted::Devices, "too many changes of the account's devices", id.as_ref(), ctx) {
+        if !self.take_share(Counted::Devices, "too many changes of the account's devices", id.as_ref()) {
             return;
         }
         let by = own.map_or(By::Stranger, |(_, device)| By::Device(device));
         let node = self.node.clone();
         let change = login::to_its_end(async move { change(&node, name, &devices.manifest, by).await });
-        self.look_up(change, ctx, move |session, outcome, ctx| match outcome {
+        self.look_up(change, ctx, move |session, outcome, _| match outcome {
             Ok(Changed { version, removes_asker }) => {
-                session.send(&ServerFrame::Devices(DevicesAnswer { id, version }), ctx);
+                session.send(&ServerFrame::Devices(DevicesAnswer { id, version }));
                 if removes_asker {
                     session.inbox.tell(Event::Revoked);
                 }
             }
-            Err(error) => session.turn_down(ErrorFrame { id, ..error }, ctx),
+            Err(error) => session.turn_down(ErrorFrame { id, ..error }),
         });
     }
 
     pub(super) fn rotate(&mut self, rotate: Rotate, id: Option<String>, ctx: &mut SessionContext) {
-        if !self.take_share(Counted::Rotation, "too many new wrap keys", id.as_ref(), ctx) {
+        if !self.take_share(Counted::Rotation, "too many new wrap keys", id.as_ref()) {
             return;
         }
         let Some(session) = self.authenticated() else { return };
         let (name, device, node) = (session.username.clone(), session.device, self.node.clone());
         let put = login::to_its_end(async move { replace_wrap(&node, &name, device, &rotate).await });
-        self.look_up(put, ctx, move |session, outcome, ctx| match outcome {
-            Ok(()) => session.send(&ServerFrame::Rotate(Done { id }), ctx),
-            Err(error) => session.refuse(ErrorFrame { id, ..error }, ctx),
+        self.look_up(put, ctx, move |session, outcome, _| match outcome {
+            Ok(()) => session.send(&ServerFrame::Rotate(Done { id })),
+            Err(error) => session.refuse(ErrorFrame { id, ..error }),
         });
     }
 }

@@ -19,21 +19,21 @@ impl Session {
         let Some(session) = self.authenticated() else { return };
         let unknown = ErrorFrame::new(ErrorCode::UnknownUser, "nobody has this name");
         let Ok(name) = query.username.parse::<Username>() else {
-            return self.refuse(ErrorFrame { id, ..unknown }, ctx);
+            return self.refuse(ErrorFrame { id, ..unknown });
         };
         let own = name == session.username;
         let taken = session.lookups.take(now.mono);
         let taken = taken.and_then(|()| if own { Ok(()) } else { session.quota.lock().name(&name, now) });
         if let Err(after) = taken {
             let error = ErrorFrame::new(ErrorCode::RateLimited, "too many look-ups of keys");
-            return self.rate_limited(ErrorFrame { id, ..error }, after, Limit::Others, ctx);
+            return self.rate_limited(ErrorFrame { id, ..error }, after, Limit::Others);
         }
         let (node, since) = (self.node.clone(), query.since_version.unwrap_or(0));
         let read = async move { read_keys(&node, &name, since).await };
-        self.look_up(read, ctx, move |session, found, ctx| match found {
-            Ok(Some(keys)) => session.send(&ServerFrame::Keys(Box::new(Keys { id, ..keys })), ctx),
-            Ok(None) => session.refuse(ErrorFrame { id, ..unknown }, ctx),
-            Err(error) => session.refuse(ErrorFrame { id, ..login::store_unavailable(&error) }, ctx),
+        self.look_up(read, ctx, move |session, found, _| match found {
+            Ok(Some(keys)) => session.send(&ServerFrame::Keys(Box::new(Keys { id, ..keys }))),
+            Ok(None) => session.refuse(ErrorFrame { id, ..unknown }),
+            Err(error) => session.refuse(ErrorFrame { id, ..login::store_unavailable(&error) }),
         });
     }
 }

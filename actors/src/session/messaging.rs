@@ -39,14 +39,14 @@ impl Session {
         let now = self.now();
         let about = |error: ErrorFrame| ErrorFrame { id: id.clone(), message_id: Some(message.message_id), ..error };
         if let Err(what) = message.check_shape() {
-            return self.refuse(about(ErrorFrame::new(ErrorCode::BadRequest, what)), ctx);
+            return self.refuse(about(ErrorFrame::new(ErrorCode::BadRequest, what)));
         }
         let Some(session) = self.authenticated() else { return };
         let counted = std::mem::replace(&mut facts.counted, true);
         let share = if counted { Ok(()) } else { session.quota.lock().message(now) };
         if let Err(after) = share {
             let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many messages in a minute"));
-            return self.rate_limited(error, after, Limit::Messages, ctx);
+            return self.rate_limited(error, after, Limit::Messages);
         }
         let fingerprint = fingerprint(message);
         match session.sending.repeat(&message.message_id, fingerprint) {
@@ -55,14 +55,14 @@ impl Session {
             Repeat::Decided(status) => return session.statuses.push(message.message_id, status),
             Repeat::Conflict => {
                 let code = ErrorCode::DuplicateConflict;
-                return self.refuse(about(ErrorFrame::new(code, code.meaning())), ctx);
+                return self.refuse(about(ErrorFrame::new(code, code.meaning())));
             }
         }
         match (self.node.link.is_some() && self.node.settings.limits.messages_per_minute > 0, facts.shared) {
             (true, None) => return self.find_out(Need::Share, text.clone(), message, facts, id, ctx),
             (true, Some(Err(after))) => {
                 let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many messages in a minute"));
-                return self.rate_limited(error, after, Limit::Messages, ctx);
+                return self.rate_limited(error, after, Limit::Messages);
             }
             _ => {}
         }
@@ -78,15 +78,15 @@ impl Session {
         let Some(session) = self.authenticated() else { return };
         if facts.no_room || !session.sending.has_room() {
             let error = ErrorFrame::new(ErrorCode::ServerBusy, "too many messages of this connection are undecided");
-            return self.refuse(about(ErrorFrame { retry_after_ms: Some(1_000), ..error }), ctx);
+            return self.refuse(about(ErrorFrame { retry_after_ms: Some(1_000), ..error }));
         }
         match self.decide(message, &mut facts, now.wall, admission::admit) {
             Admission::Accept { to, copies } => {
                 if let Err(error) = self.accept(message, &to, &copies, fingerprint, now.wall) {
-                    self.refuse(about(error), ctx);
+                    self.refuse(about(error));
                 }
             }
-            Admission::Refuse(error) => self.refuse(about(*error), ctx),
+            Admission::Refuse(error) => self.refuse(about(*error)),
             Admission::Need(need) => self.find_out(need, text.clone(), message, facts, id, ctx),
         }
     }
@@ -172,7 +172,7 @@ impl Session {
             (Ok(None), _) => {
                 let text = "this account has been deleted";
                 let error = ErrorFrame::new(ErrorCode::NotAuthenticated, text);
-                session.refuse(ErrorFrame { id, message_id: Some(message_id), ..error }, ctx);
+                session.refuse(ErrorFrame { id, message_id: Some(message_id), ..error });
             }
             (Ok(Some(facts)), Ok(ClientFrame { request: Request::Message(message), .. })) => {
                 session.message(&text, &message, id, facts, ctx);
@@ -182,7 +182,7 @@ impl Session {
             }
             (Err(error), _) => {
                 let error = login::store_unavailable(&error);
-                session.refuse(ErrorFrame { id, message_id: Some(message_id), ..error }, ctx);
+                session.refuse(ErrorFrame { id, message_id: Some(message_id), ..error });
             }
             (Ok(Some(_)), _) => tracing::error!("a message that was read once could not be read again"),
         });
@@ -197,7 +197,7 @@ impl Session {
         fingerprint: Fingerprint,
         now: u64,
     ) -> Result<(), ErrorFrame> {
-        let (node, inbox) = (self.node.clone(), self.inbox.clone());
+        let (node, inbox) = (&*self.node, &self.inbox);
         let Stage::Authenticated(session) = &mut self.stage else { return Ok(()) };
         let shared = Bytes::from(Shared::new(message, &session.username, &session.device, to).into_string());
         check_length(message, &shared, &node.settings.limits)?;

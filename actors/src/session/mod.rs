@@ -32,6 +32,7 @@ mod simulation;
 #[cfg(test)]
 mod simulation_of_nodes;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -107,6 +108,8 @@ pub(crate) struct Session {
     waiting: VecDeque<ByteString>,
     waiting_bytes: usize,
     looking_up: bool,
+    /// While what came from the peer or the inbox is handled: one reading of the clocks serves all of it.
+    turn_began: Cell<Option<Now>>,
     opened: u64,
     last_heard: u64,
     closed_at: Option<u64>,
@@ -133,6 +136,7 @@ impl Session {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             looking_up: false,
+            turn_began: Cell::new(None),
             opened: now.mono,
             last_heard: now.mono,
             closed_at: None,
@@ -143,13 +147,14 @@ impl Session {
         }
     }
 
+    /// The time at which the turn began, if one is under way.
     fn now(&self) -> Now {
-        self.node.clock.now()
+        self.turn_began.get().unwrap_or_else(|| self.node.clock.now())
     }
 
     /// The server speaks first.
     fn begin(&mut self, ctx: &mut SessionContext) {
-        self.fresh_challenge(None, ctx);
+        self.fresh_challenge(None);
         self.end_turn(ctx);
     }
 
@@ -169,67 +174,67 @@ impl Session {
     }
 
     /// Sends a frame, unless the connection has been closed: nothing follows a close frame (RFC 6455, section 5.5.1).
-    fn send(&self, frame: &ServerFrame, ctx: &mut SessionContext) {
+    fn send(&self, frame: &ServerFrame) {
         if !self.is_closing() {
             if let ServerFrame::Error(error) = frame {
                 self.node.counts.errors.add(error.code);
             }
-            self.write(frame.to_json(), ctx);
+            self.write(&[frame.to_json().as_bytes()]);
         }
     }
 
-    /// Writes a frame, whatever the stage.
-    fn write(&self, json: String, ctx: &mut SessionContext) {
+    /// Writes a frame, whose parts follow one another, whatever the stage.
+    fn write(&self, parts: &[&[u8]]) {
         self.node.counts.frames_sent.add_one();
-        self.node.counts.bytes_sent.add(json.len() as u64);
-        ctx.text(json);
+        self.node.counts.bytes_sent.add(parts.iter().map(|part| part.len() as u64).sum());
+        self.socket.text(parts);
     }
 
     /// Refuses a request. A connection that has not logged in is given a fresh challenge with it.
-    fn refuse(&mut self, error: ErrorFrame, ctx: &mut SessionContext) {
+    fn refuse(&mut self, error: ErrorFrame) {
         let code = error.code;
         let now = self.now();
         let enough = match code {
             ErrorCode::BadRequest => self.conduct.bad_frame(now) == state::Verdict::Enough,
             _ => false,
         };
-        self.send(&ServerFrame::Error(Box::new(error)), ctx);
+        self.send(&ServerFrame::Error(Box::new(error)));
         if enough {
-            return self.close(CloseCode::Protocol, ctx);
+            return self.close(CloseCode::Protocol);
         }
         if matches!(self.stage, Stage::Greeting(_)) {
-            self.fresh_challenge(None, ctx);
+            self.fresh_challenge(None);
         }
     }
 
     /// Refuses a request for its number; the third time within a minute ends the connection.
-    fn rate_limited(&mut self, error: ErrorFrame, after: u64, limit: Limit, ctx: &mut SessionContext) {
+    fn rate_limited(&mut self, error: ErrorFrame, after: u64, limit: Limit) {
         self.node.counts.limits.add(limit);
         let error = ErrorFrame { code: ErrorCode::RateLimited, retry_after_ms: Some(after), ..error };
-        self.send(&ServerFrame::Error(Box::new(error)), ctx);
+        self.send(&ServerFrame::Error(Box::new(error)));
         let now = self.now();
         if self.conduct.refused(now) == state::Verdict::Enough {
-            self.close(CloseCode::Rate, ctx);
+            self.close(CloseCode::Rate);
         }
     }
 
     /// Refuses a request as it says, for its number or for something else. Before the log-in the one is like the other.
-    fn turn_down(&mut self, error: ErrorFrame, ctx: &mut SessionContext) {
+    fn turn_down(&mut self, error: ErrorFrame) {
         let counts = error.code == ErrorCode::RateLimited && self.authenticated().is_some();
         match error.retry_after_ms.filter(|_| counts) {
-            Some(after) => self.rate_limited(error, after, Limit::Others, ctx),
-            None => self.refuse(error, ctx),
+            Some(after) => self.rate_limited(error, after, Limit::Others),
+            None => self.refuse(error),
         }
     }
 
     /// Counts something of this session's account; when it is one too many, refuses it with this text, and gives false.
-    fn take_share(&mut self, what: Counted, text: &str, id: Option<&String>, ctx: &mut SessionContext) -> bool {
+    fn take_share(&mut self, what: Counted, text: &str, id: Option<&String>) -> bool {
         let now = self.now();
         let Some(session) = self.authenticated() else { return true };
         let taken = session.quota.lock().take(what, now);
         let Err(after) = taken else { return true };
         let error = ErrorFrame::new(ErrorCode::RateLimited, text);
-        self.rate_limited(ErrorFrame { id: id.cloned(), ..error }, after, Limit::Others, ctx);
+        self.rate_limited(ErrorFrame { id: id.cloned(), ..error }, after, Limit::Others);
         false
     }
 
@@ -279,28 +284,28 @@ impl Session {
         let takes_signals = !session.receiving.is_draining();
         session.receiving.read_if_due(&mut effects);
         self.run(effects, ctx);
-        self.answer(answers, ctx);
+        self.answer(answers);
         if takes_signals {
-            self.deliver_signals(taken.signals, ctx);
+            self.deliver_signals(taken.signals);
         }
-        self.tell_presence(taken.presence, ctx);
+        self.tell_presence(taken.presence);
         if let Some(code) = end {
-            self.dismiss(code, ctx);
+            self.dismiss(code);
         }
     }
 
     /// Sends the client away, with its statuses.
-    fn dismiss(&mut self, code: CloseCode, ctx: &mut SessionContext) {
+    fn dismiss(&mut self, code: CloseCode) {
         self.revoked = code == CloseCode::Revoked;
-        self.flush_statuses(ctx);
+        self.flush_statuses();
         if code == CloseCode::Restart {
             let after_ms = u64::from_le_bytes(crate::random()) % self.node.spread();
-            self.send(&ServerFrame::Reconnect(Reconnect { after_ms }), ctx);
+            self.send(&ServerFrame::Reconnect(Reconnect { after_ms }));
         }
-        self.close(code, ctx);
+        self.close(code);
     }
 
-    fn answer(&mut self, answers: Vec<Answer>, ctx: &mut SessionContext) {
+    fn answer(&mut self, answers: Vec<Answer>) {
         for answer in answers {
             match answer {
                 Answer::Status(message_id, status) => {
@@ -312,39 +317,37 @@ impl Session {
                     let retry_after_ms = code.may_have_arrived().then_some(1_000);
                     let error = ErrorFrame::new(code, code.meaning());
                     let error = ErrorFrame { message_id: Some(message_id), retry_after_ms, ..error };
-                    self.send(&ServerFrame::Error(Box::new(error)), ctx);
+                    self.send(&ServerFrame::Error(Box::new(error)));
                 }
             }
         }
     }
 
-    fn flush_statuses(&mut self, ctx: &mut SessionContext) {
+    fn flush_statuses(&mut self) {
         let now = self.now();
         let Some(session) = self.authenticated() else { return };
         let frames: Vec<_> = session.statuses.take(now).collect();
         for frame in frames {
-            self.send(&ServerFrame::Status(frame), ctx);
+            self.send(&ServerFrame::Status(frame));
         }
     }
 
     fn run(&mut self, effects: Vec<Effect>, ctx: &mut SessionContext) {
         let Stage::Authenticated(session) = &self.stage else { return };
-        let (device, departure) = (session.device, session.departure.clone());
+        let (device, departure) = (session.device, &session.departure);
+        let departure = || Some(departure.clone());
         for effect in effects {
             match effect {
                 Effect::Deliver { seq, mail } => {
-                    match (std::str::from_utf8(&mail.wrap), std::str::from_utf8(&mail.shared)) {
-                        (Ok(wrap), Ok(shared)) => self.write(Delivery { seq, wrap, shared }.to_json(), ctx),
-                        _ => tracing::error!("the store holds a message that is no text; it was passed over"),
-                    }
+                    Delivery { seq, wrap: &mail.wrap, shared: &mail.shared }.write(|parts| self.write(parts));
                 }
                 Effect::Append { mail, replies, cause } => {
-                    let (by, departure) = (Some(self.inbox.clone()), Some(departure.clone()));
-                    self.node.spool.append(Append { mail, replies, by, departure, cause });
+                    let by = Some(self.inbox.clone());
+                    self.node.spool.append(Append { mail, replies, by, departure: departure(), cause });
                 }
                 Effect::Remove { key, news } => {
-                    let (by, departure) = (self.inbox.clone(), Some(departure.clone()));
-                    self.node.spool.remove(Remove { removal: Removal { device, key }, by, departure, news });
+                    let (by, removal) = (self.inbox.clone(), Removal { device, key });
+                    self.node.spool.remove(Remove { removal, by, departure: departure(), news });
                 }
                 Effect::Read { except, max_messages, max_bytes } => {
                     let store = self.node.store.clone();
@@ -371,8 +374,9 @@ impl Session {
             if let Err(error) = &front {
                 tracing::error!(%error, "a mailbox could not be read; trying again");
             }
+            let front = front.ok().map(only_text);
             session.turn(ctx);
-            session.receive(ctx, |receiving, now, effects| receiving.front(front.ok(), now, effects));
+            session.receive(ctx, |receiving, now, effects| receiving.front(front, now, effects));
         });
         ctx.spawn(read);
     }
@@ -399,7 +403,7 @@ impl Session {
         let news = async move { login::in_time(&node, node.store.news(&device, NOTICES)).await.unwrap_or_default() };
         ctx.spawn(news.into_actor(self).map(move |News { missed, notices }, session, ctx| {
             let told = (missed > 0).then_some(missed);
-            session.send(&ServerFrame::Queue(Queue { empty: true, missed: told }), ctx);
+            session.send(&ServerFrame::Queue(Queue { empty: true, missed: told }));
             if let Some(authenticated) = session.authenticated() {
                 authenticated.told_missed = told;
             }
@@ -437,7 +441,7 @@ impl Session {
 
     /// What every turn ends with.
     fn end_turn(&mut self, ctx: &mut SessionContext) {
-        self.flush_statuses(ctx);
+        self.flush_statuses();
         if let Stage::Authenticated(session) = &mut self.stage {
             self.inbox.set_load(session.load());
             self.node.counts.finished(session.sending.take_finished(), || self.node.clock.micros());
@@ -450,7 +454,7 @@ impl Session {
 
     /// The peer does not read: nothing can be said to it any more.
     fn give_up(&mut self, ctx: &mut SessionContext) {
-        self.close(CloseCode::SlowConsumer, ctx);
+        self.close(CloseCode::SlowConsumer);
         self.socket.abort();
         ctx.stop();
     }
@@ -497,20 +501,20 @@ impl Session {
             }
             Stage::Greeting(greeting) if past(self.opened, greeting_time(greeting, &timing)) => {
                 let error = ErrorFrame::new(ErrorCode::AuthTimeout, "no log-in came in time; connect again");
-                self.send(&ServerFrame::Error(Box::new(error)), ctx);
-                self.close(CloseCode::Silent, ctx);
+                self.send(&ServerFrame::Error(Box::new(error)));
+                self.close(CloseCode::Silent);
             }
             Stage::Greeting(_) => {}
-            Stage::Authenticated(_) if past(self.last_heard, timing.silence) => self.close(CloseCode::Silent, ctx),
+            Stage::Authenticated(_) if past(self.last_heard, timing.silence) => self.close(CloseCode::Silent),
             Stage::Authenticated(session) if session.life.is_over(now) => {
                 let error = ErrorFrame::new(ErrorCode::SessionExpired, "the session was not prolonged; connect again");
-                self.send(&ServerFrame::Error(Box::new(error)), ctx);
-                self.close(CloseCode::SessionExpired, ctx);
+                self.send(&ServerFrame::Error(Box::new(error)));
+                self.close(CloseCode::SessionExpired);
             }
             Stage::Authenticated(session) => {
                 if session.life.should_ask(now) {
                     let open = session.life.challenge(crate::random(), now, timing.greeting);
-                    self.send(&ServerFrame::Challenge(open.frame(&self.channel, None)), ctx);
+                    self.send(&ServerFrame::Challenge(open.frame(&self.channel, None)));
                 }
                 return self.receive(ctx, |receiving, now, effects| receiving.tick(now, effects));
             }
@@ -519,7 +523,7 @@ impl Session {
     }
 
     /// Closes the connection: says why, spills, and passes over what still comes until the peer closes too.
-    fn close(&mut self, code: CloseCode, ctx: &mut SessionContext) {
+    fn close(&mut self, code: CloseCode) {
         if self.is_closing() {
             return;
         }
@@ -528,7 +532,7 @@ impl Session {
         self.leave();
         self.closed_at = Some(self.now().mono);
         self.socket.discard();
-        socket::write_close(code, ctx);
+        self.socket.close(code.number(), code.name());
     }
 
     /// Leaves the directory, once everything that was accepted for the device and not acknowledged is committed.
@@ -553,6 +557,18 @@ impl Session {
             }
         }
     }
+}
+
+/// A device could read nothing behind a message that is no text. It was text when it was taken.
+fn only_text(mut front: Front) -> Front {
+    front.mail.retain(|mail| {
+        let text = mail.is_text();
+        if !text {
+            tracing::error!("the store holds a message that is no text; it was passed over");
+        }
+        text
+    });
+    front
 }
 
 /// How long a connection may stay without logging in.

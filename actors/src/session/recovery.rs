@@ -67,7 +67,7 @@ impl Session {
             (None, Some(get)) if !logged_in => self.get_backup(get, id, ctx),
             _ => {
                 let text = "`backup` has `put` after the log-in, or `get` before it";
-                self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::BadRequest, text) }, ctx);
+                self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::BadRequest, text) });
             }
         }
     }
@@ -75,9 +75,9 @@ impl Session {
     fn put_backup(&mut self, put: BackupPut, id: Option<String>, ctx: &mut SessionContext) {
         if put.data.0.len() > LARGEST {
             let error = ErrorFrame::new(ErrorCode::TooLarge, "a backup holds at most 262144 bytes");
-            return self.refuse(ErrorFrame { id, ..error }, ctx);
+            return self.refuse(ErrorFrame { id, ..error });
         }
-        if !self.take_share(Counted::Backup, "too many backups in an hour", id.as_ref(), ctx) {
+        if !self.take_share(Counted::Backup, "too many backups in an hour", id.as_ref()) {
             return;
         }
         let now = self.now().wall;
@@ -85,12 +85,12 @@ impl Session {
         let (name, node) = (session.username.clone(), self.node.clone());
         let record = BackupRecord { id: put.id.0, data: Bytes::from(put.data.0), at: now };
         let keep = async move { in_time(&node, node.store.put_backup(&name, record)).await };
-        self.look_up(keep, ctx, move |session, outcome, ctx| match outcome {
+        self.look_up(keep, ctx, move |session, outcome, _| match outcome {
             Ok(()) => {
                 let answer = BackupAnswer { id, ..BackupAnswer::default() };
-                session.send(&ServerFrame::Backup(Box::new(answer)), ctx);
+                session.send(&ServerFrame::Backup(Box::new(answer)));
             }
-            Err(error) => session.refuse(ErrorFrame { id, ..store_unavailable(&error) }, ctx),
+            Err(error) => session.refuse(ErrorFrame { id, ..store_unavailable(&error) }),
         });
     }
 
@@ -101,7 +101,7 @@ impl Session {
             // The attempt was counted with the first page.
         } else if let Err(after) = self.node.backup_attempts.take(self.address, counted, self.now().mono) {
             let error = ErrorFrame::new(ErrorCode::RateLimited, "too many attempts to fetch this backup");
-            return self.refuse(ErrorFrame { id, retry_after_ms: Some(after), ..error }, ctx);
+            return self.refuse(ErrorFrame { id, retry_after_ms: Some(after), ..error });
         }
         let node = self.node.clone();
         let page = Page::of(&get);
@@ -111,15 +111,15 @@ impl Session {
                 None => Ok(None),
             }
         };
-        self.look_up(read, ctx, move |session, found, ctx| match found {
+        self.look_up(read, ctx, move |session, found, _| match found {
             Ok(Some(answer)) => {
                 if let Stage::Greeting(greeting) = &mut session.stage {
                     greeting.given(page, answer.more);
                 }
-                session.send(&ServerFrame::Backup(Box::new(BackupAnswer { id, ..answer })), ctx);
+                session.send(&ServerFrame::Backup(Box::new(BackupAnswer { id, ..answer })));
             }
-            Ok(None) => session.refuse(ErrorFrame { id, ..login::failed() }, ctx),
-            Err(error) => session.refuse(ErrorFrame { id, ..store_unavailable(&error) }, ctx),
+            Ok(None) => session.refuse(ErrorFrame { id, ..login::failed() }),
+            Err(error) => session.refuse(ErrorFrame { id, ..store_unavailable(&error) }),
         });
     }
 }

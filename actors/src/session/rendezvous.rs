@@ -120,20 +120,20 @@ impl Session {
         let logged_in = matches!(self.stage, Stage::Authenticated(_));
         let action = match action(frame, logged_in) {
             Ok(action) => action,
-            Err(what) => return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::BadRequest, what) }, ctx),
+            Err(what) => return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::BadRequest, what) }),
         };
         self.raise_limits();
         if let Some(link) = self.node.link.clone() {
             return self.meet_anywhere(link, action, id, ctx);
         }
         let met = self.meet(action);
-        self.met(met, id, ctx);
+        self.met(met, id);
     }
 
-    fn met(&mut self, met: Result<Option<Vec<u8>>, ErrorFrame>, id: Option<String>, ctx: &mut SessionContext) {
+    fn met(&mut self, met: Result<Option<Vec<u8>>, ErrorFrame>, id: Option<String>) {
         match met {
-            Ok(data) => self.send(&ServerFrame::Rendezvous(RendezvousAnswer { id, data: data.map(Blob) }), ctx),
-            Err(error) => self.refuse(ErrorFrame { id, ..error }, ctx),
+            Ok(data) => self.send(&ServerFrame::Rendezvous(RendezvousAnswer { id, data: data.map(Blob) })),
+            Err(error) => self.refuse(ErrorFrame { id, ..error }),
         }
     }
 
@@ -146,7 +146,7 @@ impl Session {
                 (!self.may_put(self.now())).then_some(Refused::TooOften)
             };
             if let Some(refused) = refused {
-                return self.met(Err(explain(refused)), id, ctx);
+                return self.met(Err(explain(refused)), id);
             }
         }
         let (life, most) = (self.node.settings.timing.rendezvous, self.node.settings.limits.rendezvous_entries);
@@ -161,7 +161,7 @@ impl Session {
                 },
             }
         };
-        self.look_up(met, ctx, move |session, met, ctx| {
+        self.look_up(met, ctx, move |session, met, _| {
             let met = met.map_err(|why| match why {
                 Met::Refused(refused) => explain(refused),
                 Met::NoBus(error) => {
@@ -170,7 +170,7 @@ impl Session {
                     ErrorFrame { retry_after_ms: Some(1_000), ..ErrorFrame::new(ErrorCode::ServerBusy, text) }
                 }
             });
-            session.met(met, id, ctx);
+            session.met(met, id);
         });
     }
 

@@ -36,16 +36,16 @@ impl Session {
             Stage::Closing => {}
             Stage::Greeting(greeting) => match greeting.frame() {
                 Ok(()) => self.frame(text, ctx),
-                Err(TooMuch) => self.too_much(ctx),
+                Err(TooMuch) => self.too_much(),
             },
             Stage::Authenticated(_) => self.frame(text, ctx),
         }
     }
 
-    fn too_much(&mut self, ctx: &mut SessionContext) {
+    fn too_much(&mut self) {
         let error = ErrorFrame::new(ErrorCode::LimitExceeded, "too many frames before the log-in; connect again");
-        self.send(&ServerFrame::Error(Box::new(error)), ctx);
-        self.close(CloseCode::Authentication, ctx);
+        self.send(&ServerFrame::Error(Box::new(error)));
+        self.close(CloseCode::Authentication);
     }
 
     fn frame(&mut self, text: &ByteString, ctx: &mut SessionContext) {
@@ -64,13 +64,13 @@ impl Session {
             None => Acked::Nothing,
         };
         let counts = !(acked == Acked::Forward && matches!(&parsed, Ok(ClientFrame { request: Request::Ack(_), .. })));
-        if acked == Acked::Beyond || (counts && !self.take_frame(id.as_ref(), about, ctx)) {
+        if acked == Acked::Beyond || (counts && !self.take_frame(id.as_ref(), about)) {
             return;
         }
         match parsed {
             Err(error) => {
                 let refusal = ErrorFrame { id: error.id, ..ErrorFrame::new(error.code, error.message) };
-                self.refuse(refusal, ctx);
+                self.refuse(refusal);
             }
             Ok(frame) if self.looking_up && self.waits(&frame.request) => self.wait(text, ctx),
             Ok(frame) => self.request(text, frame, ctx),
@@ -78,19 +78,14 @@ impl Session {
     }
 
     /// Counts a frame; false when it is one too many.
-    pub(super) fn take_frame(
-        &mut self,
-        id: Option<&String>,
-        about: Option<MessageId>,
-        ctx: &mut SessionContext,
-    ) -> bool {
+    pub(super) fn take_frame(&mut self, id: Option<&String>, about: Option<MessageId>) -> bool {
         let now = self.now();
         match self.conduct.frame(now) {
             Ok(()) => true,
             Err(after) => {
                 let error = ErrorFrame::new(ErrorCode::RateLimited, "too many frames in a second");
                 let error = ErrorFrame { id: id.cloned(), message_id: about, ..error };
-                self.rate_limited(error, after, Limit::Frames, ctx);
+                self.rate_limited(error, after, Limit::Frames);
                 false
             }
         }
@@ -101,7 +96,7 @@ impl Session {
         self.receive(ctx, |receiving, _, effects| acked = receiving.ack(seq, effects));
         if acked == Acked::Beyond {
             let error = ErrorFrame::new(ErrorCode::BadRequest, "the acknowledged `seq` is above the last one sent");
-            self.refuse(ErrorFrame { id: id.cloned(), message_id: about, ..error }, ctx);
+            self.refuse(ErrorFrame { id: id.cloned(), message_id: about, ..error });
         }
         acked
     }
@@ -144,29 +139,29 @@ impl Session {
         let id = frame.id.map(|id| id.into_owned());
         let greeting = matches!(self.stage, Stage::Greeting(_));
         match frame.request {
-            Request::Ack(_) if greeting => self.log_in_first(id, ctx),
+            Request::Ack(_) if greeting => self.log_in_first(id),
             Request::Ack(_) => {}
-            Request::Challenge => self.challenge(id, ctx),
+            Request::Challenge => self.challenge(id),
             Request::Auth(auth) if greeting => self.log_in(auth, id, ctx),
             Request::Auth(auth) => self.renew(auth, id, ctx),
             Request::Register(register) if greeting => self.register(register, id, ctx),
             Request::Register(_) => {
                 let error = ErrorFrame::new(ErrorCode::BadRequest, "this connection is logged in already");
-                self.refuse(ErrorFrame { id, ..error }, ctx);
+                self.refuse(ErrorFrame { id, ..error });
             }
             Request::Link(link) if greeting => self.link(link, id, ctx),
             Request::Link(_) => {
                 let error = ErrorFrame::new(ErrorCode::BadRequest, "this connection is logged in already");
-                self.refuse(ErrorFrame { id, ..error }, ctx);
+                self.refuse(ErrorFrame { id, ..error });
             }
             Request::Devices(devices) => self.devices(*devices, id, ctx),
             Request::Rendezvous(rendezvous) => self.rendezvous(*rendezvous, id, ctx),
             Request::Backup(backup) => self.backup(*backup, id, ctx),
-            _ if greeting => self.log_in_first(id, ctx),
+            _ if greeting => self.log_in_first(id),
             Request::Heartbeat(heartbeat) => {
                 let server_time = self.now().wall;
                 let answer = HeartbeatAnswer { id, timestamp: heartbeat.timestamp, server_time };
-                self.send(&ServerFrame::Heartbeat(answer), ctx);
+                self.send(&ServerFrame::Heartbeat(answer));
             }
             Request::Keys(query) => self.keys(&query, id, ctx),
             Request::Message(message) => self.message(text, &message, id, Facts::default(), ctx),
@@ -176,14 +171,14 @@ impl Session {
         }
     }
 
-    fn log_in_first(&mut self, id: Option<String>, ctx: &mut SessionContext) {
+    fn log_in_first(&mut self, id: Option<String>) {
         let error = ErrorFrame::new(ErrorCode::NotAuthenticated, "answer the challenge first");
-        self.refuse(ErrorFrame { id, ..error }, ctx);
+        self.refuse(ErrorFrame { id, ..error });
     }
 
     // Challenges, registration, log-in.
 
-    fn challenge(&mut self, id: Option<String>, ctx: &mut SessionContext) {
+    fn challenge(&mut self, id: Option<String>) {
         let (now, timing) = (self.now(), &self.node.settings.timing);
         let (life, log_in) = (timing.greeting, timing.log_in);
         let open = match &mut self.stage {
@@ -192,17 +187,17 @@ impl Session {
             Stage::Closing => return,
         };
         match open {
-            Ok(open) => self.send(&ServerFrame::Challenge(open.frame(&self.channel, id)), ctx),
-            Err(TooMuch) => self.too_much(ctx),
+            Ok(open) => self.send(&ServerFrame::Challenge(open.frame(&self.channel, id))),
+            Err(TooMuch) => self.too_much(),
         }
     }
 
-    pub(super) fn fresh_challenge(&mut self, id: Option<String>, ctx: &mut SessionContext) {
+    pub(super) fn fresh_challenge(&mut self, id: Option<String>) {
         let now = self.now();
         let Stage::Greeting(greeting) = &mut self.stage else { return };
         match greeting.fresh(crate::random(), now) {
-            Ok(open) => self.send(&ServerFrame::Challenge(open.frame(&self.channel, id)), ctx),
-            Err(TooMuch) => self.too_much(ctx),
+            Ok(open) => self.send(&ServerFrame::Challenge(open.frame(&self.channel, id))),
+            Err(TooMuch) => self.too_much(),
         }
     }
 
@@ -218,55 +213,55 @@ impl Session {
     fn log_in(&mut self, auth: Auth, id: Option<String>, ctx: &mut SessionContext) {
         let open = match self.take_challenge(self.node.settings.timing.log_in) {
             Ok(open) => open,
-            Err(error) => return self.log_in_failed(ErrorFrame { id, ..error }, ctx),
+            Err(error) => return self.log_in_failed(ErrorFrame { id, ..error }),
         };
         let (node, channel) = (self.node.clone(), self.channel.clone());
         let check = async move { login::log_in(&node, &channel, &open, auth).await };
         self.look_up(check, ctx, move |session, outcome, ctx| match outcome {
             Ok(who) => session.enter(who, id, ctx),
-            Err(error) => session.log_in_failed(ErrorFrame { id, ..error }, ctx),
+            Err(error) => session.log_in_failed(ErrorFrame { id, ..error }),
         });
     }
 
     /// A log-in that was not accepted ends the connection; one that could not be checked does not.
-    fn log_in_failed(&mut self, error: ErrorFrame, ctx: &mut SessionContext) {
+    fn log_in_failed(&mut self, error: ErrorFrame) {
         self.node.counts.log_ins.add(LogIn::Refused(error.code));
         if !matches!(error.code, ErrorCode::AuthFailed | ErrorCode::AuthTimeout) {
-            return self.refuse(error, ctx);
+            return self.refuse(error);
         }
-        self.send(&ServerFrame::Error(Box::new(error)), ctx);
-        self.close(CloseCode::Authentication, ctx);
+        self.send(&ServerFrame::Error(Box::new(error)));
+        self.close(CloseCode::Authentication);
     }
 
     fn register(&mut self, register: Box<Register>, id: Option<String>, ctx: &mut SessionContext) {
         let open = match self.take_challenge(self.node.settings.timing.greeting) {
             Ok(open) => open,
-            Err(error) => return self.not_let_in(ErrorFrame { id, ..error }, ctx),
+            Err(error) => return self.not_let_in(ErrorFrame { id, ..error }),
         };
         let (node, channel) = (self.node.clone(), self.channel.clone());
         let check = async move { login::register(&node, &channel, &open, register).await };
         self.look_up(check, ctx, move |session, outcome, ctx| match outcome {
             Ok(who) => session.enter(who, id, ctx),
-            Err(error) => session.not_let_in(ErrorFrame { id, ..error }, ctx),
+            Err(error) => session.not_let_in(ErrorFrame { id, ..error }),
         });
     }
 
     /// Refuses a registration, or a log-in that was right and cannot be followed by a session.
-    fn not_let_in(&mut self, error: ErrorFrame, ctx: &mut SessionContext) {
+    fn not_let_in(&mut self, error: ErrorFrame) {
         self.node.counts.log_ins.add(LogIn::Refused(error.code));
-        self.refuse(error, ctx);
+        self.refuse(error);
     }
 
     fn link(&mut self, link: Box<Link>, id: Option<String>, ctx: &mut SessionContext) {
         let open = match self.take_challenge(self.node.settings.timing.log_in) {
             Ok(open) => open,
-            Err(error) => return self.log_in_failed(ErrorFrame { id, ..error }, ctx),
+            Err(error) => return self.log_in_failed(ErrorFrame { id, ..error }),
         };
         let (node, channel) = (self.node.clone(), self.channel.clone());
         let check = login::to_its_end(async move { login::link(&node, &channel, &open, &link).await });
         self.look_up(check, ctx, move |session, outcome, ctx| match outcome {
             Ok(who) => session.enter(who, id, ctx),
-            Err(error) => session.log_in_failed(ErrorFrame { id, ..error }, ctx),
+            Err(error) => session.log_in_failed(ErrorFrame { id, ..error }),
         });
     }
 
@@ -283,12 +278,12 @@ impl Session {
                 if session.has_too_many_connections(&who, account.as_deref()) {
                     let text = "this account has too many connections";
                     let error = ErrorFrame { id, ..ErrorFrame::new(ErrorCode::LimitExceeded, text) };
-                    session.not_let_in(error, ctx);
+                    session.not_let_in(error);
                 } else {
                     session.entered(&who, account.as_ref(), queued, id, ctx);
                 }
             }
-            Err(error) => session.not_let_in(ErrorFrame { id, ..login::store_unavailable(&error) }, ctx),
+            Err(error) => session.not_let_in(ErrorFrame { id, ..login::store_unavailable(&error) }),
         });
     }
 
@@ -320,7 +315,7 @@ impl Session {
         self.socket.lift_allowance();
         self.note_seen(&who.username, who.device);
         self.look_again(who, account, ctx);
-        self.session_frame(queued, id, ctx);
+        self.session_frame(queued, id);
         match (predecessor, self.node.link.clone()) {
             (None, None) => self.receive(ctx, |receiving, _, effects| receiving.may_read(effects)),
             (predecessor, link) => self.take_over(predecessor, link, ctx),
@@ -420,7 +415,7 @@ impl Session {
         }));
     }
 
-    fn session_frame(&mut self, queued: u64, id: Option<String>, ctx: &mut SessionContext) {
+    fn session_frame(&mut self, queued: u64, id: Option<String>) {
         let (now, timing, limits) = (self.now(), &self.node.settings.timing, &self.node.settings.limits);
         let Stage::Authenticated(session) = &self.stage else { return };
         let frame = SessionFrame {
@@ -439,7 +434,7 @@ impl Session {
                 key_lookups_per_minute: limits.key_lookups_per_minute,
             },
         };
-        self.send(&ServerFrame::Session(Box::new(frame)), ctx);
+        self.send(&ServerFrame::Session(Box::new(frame)));
     }
 
     /// Prolongs the session, for the same name and device only.
@@ -450,7 +445,7 @@ impl Session {
         let (device, username) = (session.device, session.username.clone());
         let Some(open) = session.life.answer(now).filter(|_| same) else {
             let code = ErrorCode::AuthFailed;
-            return self.log_in_failed(ErrorFrame { id, ..ErrorFrame::new(code, code.meaning()) }, ctx);
+            return self.log_in_failed(ErrorFrame { id, ..ErrorFrame::new(code, code.meaning()) });
         };
         let (node, channel) = (self.node.clone(), self.channel.clone());
         let check = async move {
@@ -458,20 +453,20 @@ impl Session {
             let usage = login::in_time(&node, node.store.recount(&device, &username)).await;
             usage.map(|usage| (who, usage)).map_err(|error| login::store_unavailable(&error))
         };
-        self.look_up(check, ctx, move |session, outcome, ctx| match outcome {
+        self.look_up(check, ctx, move |session, outcome, _| match outcome {
             Ok((who, usage)) => {
                 session.note_seen(&who.username, who.device);
                 let (now, timing) = (session.now(), session.node.settings.timing.clone());
                 if let Some(authenticated) = session.authenticated() {
                     authenticated.life = Life::new(now, timing.session, timing.renewal);
                 }
-                session.session_frame(usage.total.messages, id, ctx);
+                session.session_frame(usage.total.messages, id);
             }
             Err(error) => {
-                session.log_in_failed(ErrorFrame { id, ..error }, ctx);
+                session.log_in_failed(ErrorFrame { id, ..error });
                 // It could not be checked: the client may answer another challenge.
                 if !session.is_closing() {
-                    session.challenge(None, ctx);
+                    session.challenge(None);
                 }
             }
         });

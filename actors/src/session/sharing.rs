@@ -14,38 +14,38 @@ impl Session {
     pub(super) fn presence(&mut self, request: PresenceRequest, id: Option<String>, ctx: &mut SessionContext) {
         if request == PresenceRequest::default() {
             let text = "`presence` has `subscribe`, `unsubscribe` or `share`";
-            return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::BadRequest, text) }, ctx);
+            return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::BadRequest, text) });
         }
         let (added, removed) = (names(request.subscribe), names(request.unsubscribe));
         let most = self.node.settings.limits.presence_subscriptions;
         let Some(session) = self.authenticated() else { return };
         if !added.is_empty() && session.watching.count_with(&added, &removed) > most {
             let text = format!("one connection may watch {most} names");
-            return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::LimitExceeded, text) }, ctx);
+            return self.refuse(ErrorFrame { id, ..ErrorFrame::new(ErrorCode::LimitExceeded, text) });
         }
-        let Some(share) = request.share else { return self.watch(&added, &removed, id, ctx) };
+        let Some(share) = request.share else { return self.watch(&added, &removed, id) };
         let (name, user, node) = (session.username.clone(), session.quota.clone(), self.node.clone());
         let keep = login::to_its_end(async move { change(&node, &user, &name, share).await });
-        self.look_up(keep, ctx, move |session, kept, ctx| match kept {
-            Ok(()) => session.watch(&added, &removed, id, ctx),
-            Err(error) => session.turn_down(ErrorFrame { id, ..error }, ctx),
+        self.look_up(keep, ctx, move |session, kept, _| match kept {
+            Ok(()) => session.watch(&added, &removed, id),
+            Err(error) => session.turn_down(ErrorFrame { id, ..error }),
         });
     }
 
-    fn watch(&mut self, added: &[Username], removed: &[Username], id: Option<String>, ctx: &mut SessionContext) {
+    fn watch(&mut self, added: &[Username], removed: &[Username], id: Option<String>) {
         let Some(session) = self.authenticated() else { return };
         let found: Vec<_> = added.iter().map(|name| (name.clone(), session.watching.add(name))).collect();
         removed.iter().for_each(|name| session.watching.remove(name));
-        self.send(&ServerFrame::Presence(PresenceFrame { id, ..PresenceFrame::default() }), ctx);
-        self.tell_presence(found, ctx);
+        self.send(&ServerFrame::Presence(PresenceFrame { id, ..PresenceFrame::default() }));
+        self.tell_presence(found);
     }
 
     /// Hands on who is here or not, as far as it is still wanted.
-    pub(super) fn tell_presence(&self, news: impl IntoIterator<Item = (Username, bool)>, ctx: &mut SessionContext) {
+    pub(super) fn tell_presence(&self, news: impl IntoIterator<Item = (Username, bool)>) {
         let Stage::Authenticated(session) = &self.stage else { return };
         for (name, online) in news.into_iter().filter(|(name, _)| session.watching.has(name)) {
             let frame = PresenceFrame { id: None, username: Some(name), online: Some(online) };
-            self.send(&ServerFrame::Presence(frame), ctx);
+            self.send(&ServerFrame::Presence(frame));
         }
     }
 }

@@ -26,14 +26,14 @@ impl Session {
         let now = self.now();
         let about = |error: ErrorFrame| ErrorFrame { id: id.clone(), message_id: Some(message.message_id), ..error };
         if let Err(what) = message.check_shape() {
-            return self.refuse(about(ErrorFrame::new(ErrorCode::BadRequest, what)), ctx);
+            return self.refuse(about(ErrorFrame::new(ErrorCode::BadRequest, what)));
         }
         let Some(session) = self.authenticated() else { return };
         let counted = std::mem::replace(&mut facts.counted, true);
         let share = if counted { Ok(()) } else { session.signals.take(now.mono) };
         if let Err(after) = share {
             let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many signals in a minute"));
-            return self.rate_limited(error, after, Limit::Signals, ctx);
+            return self.rate_limited(error, after, Limit::Signals);
         }
         if let Some(need) = self.unknown_places(message, &facts) {
             return self.find_out(need, text.clone(), message, facts, id, ctx);
@@ -41,10 +41,10 @@ impl Session {
         match self.decide(message, &mut facts, now.wall, admission::admit_signal) {
             Admission::Accept { to, .. } => {
                 if let Err(error) = self.pass_on(message, &to) {
-                    self.refuse(about(error), ctx);
+                    self.refuse(about(error));
                 }
             }
-            Admission::Refuse(error) => self.refuse(about(*error), ctx),
+            Admission::Refuse(error) => self.refuse(about(*error)),
             Admission::Need(need) => self.find_out(need, text.clone(), message, facts, id, ctx),
         }
     }
@@ -65,7 +65,7 @@ impl Session {
     }
 
     /// Hands signals to the device. One that does not read gets none: they would be old when it does.
-    pub(super) fn deliver_signals(&self, signals: Vec<Signal>, ctx: &mut SessionContext) {
+    pub(super) fn deliver_signals(&self, signals: Vec<Signal>) {
         if self.is_closing() {
             return;
         }
@@ -77,7 +77,7 @@ impl Session {
             }
             behind += signal.size();
             if let Ok(shared) = std::str::from_utf8(&signal.shared) {
-                self.write(signal_json(&signal.wrap, shared), ctx);
+                self.write(&[signal_json(&signal.wrap, shared).as_bytes()]);
             }
         }
     }

@@ -8,8 +8,7 @@
 //! Frames are decoded one at a time from one read at a time, so what a peer sends waits in the socket, not in memory.
 
 use std::any::Any;
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -20,7 +19,7 @@ use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
 use actix_codec::Decoder;
 use actix_http::ws::{Codec, Frame, Item};
 use actix_web_actors::ws;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::Stream;
 use sealwire_protocol::CloseCode;
@@ -35,8 +34,21 @@ pub(crate) type SessionContext = ws::WebsocketContext<Session>;
 
 /// How much is read at a time.
 const READ: usize = 32 * 1024;
+/// How large a buffer is kept.
+const KEPT: usize = 256 * 1024;
+
+// RFC 6455, section 5.2.
+const FINAL: u8 = 0x80;
+const TEXT: u8 = 0x1;
+const CLOSE: u8 = 0x8;
+const PONG: u8 = 0xa;
+const MAX_HEADER: usize = 10;
+/// Section 7.4.1: the close was asked for.
+const NORMAL: u16 = 1000;
 
 thread_local! {
+    /// What is written in a turn and taken at once is gathered here.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     /// What is read passes through here into memory of the size that it needs.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
 }
@@ -75,8 +87,12 @@ struct Shared {
     broken: bool,
     /// How many bytes may come before the log-in; `None` after it.
     allowance: Option<usize>,
-    // To the peer: what its socket has not taken.
-    chunks: VecDeque<Bytes>,
+    // To the peer.
+    /// Frames, from the first that its socket has not taken whole.
+    out: Vec<u8>,
+    /// How many bytes of these it has taken.
+    taken: usize,
+    /// How many it would not take when it was last given some.
     backlog: usize,
     blocked_since: Option<u64>,
     aborted: bool,
@@ -84,28 +100,64 @@ struct Shared {
 }
 
 impl Shared {
+    /// Writes a frame (RFC 6455, section 5.2), whose parts follow one another, behind what waits.
+    fn frame(&mut self, opcode: u8, parts: &[&[u8]]) {
+        if self.out.capacity() == 0 {
+            self.out = SPARE.take();
+        }
+        let len = parts.iter().map(|part| part.len()).sum::<usize>();
+        self.out.reserve(MAX_HEADER + len);
+        self.out.push(FINAL | opcode);
+        match (u8::try_from(len), u16::try_from(len)) {
+            (Ok(len @ ..=125), _) => self.out.push(len),
+            (_, Ok(len)) => {
+                self.out.push(126);
+                self.out.extend_from_slice(&len.to_be_bytes());
+            }
+            _ => {
+                self.out.push(127);
+                self.out.extend_from_slice(&(len as u64).to_be_bytes());
+            }
+        }
+        parts.iter().for_each(|part| self.out.extend_from_slice(part));
+    }
+
     /// Gives the peer's socket what it takes. An error means that the connection is gone.
     fn poll_write(&mut self, cx: &mut Context<'_>, clock: &Clock) -> std::io::Result<()> {
-        while let Some(chunk) = self.chunks.front_mut() {
-            match Pin::new(&mut self.stream).poll_write(cx, chunk) {
+        while self.taken < self.out.len() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.out[self.taken..]) {
                 Poll::Pending => {
                     self.blocked_since.get_or_insert_with(|| clock.now().mono);
+                    self.backlog = self.out.len() - self.taken;
+                    self.forget_taken();
                     return Ok(());
                 }
                 Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(taken)) => {
-                    chunk.advance(taken);
-                    self.backlog -= taken;
+                    self.taken += taken;
                     self.blocked_since = None;
-                    if chunk.is_empty() {
-                        self.chunks.pop_front();
-                    }
                 }
                 Poll::Ready(Err(error)) => return Err(error),
             }
         }
-        self.chunks.shrink_to(0);
+        (self.taken, self.backlog) = (0, 0);
+        if self.out.capacity() > 0 {
+            let mut out = std::mem::take(&mut self.out);
+            out.clear();
+            if out.capacity() <= KEPT {
+                SPARE.set(out);
+            }
+        }
         Ok(())
+    }
+
+    /// Moves what waits to the front, when that is less work than what was taken.
+    fn forget_taken(&mut self) {
+        if self.taken > self.out.len() / 2 {
+            self.out.drain(..self.taken);
+            self.taken = 0;
+            self.out.shrink_to(KEPT);
+        }
     }
 
     /// Reads what is there, as much as fits into the scratch buffer, behind what is in `buffer`; gives its length.
@@ -135,7 +187,8 @@ impl Socket {
             discarding: false,
             broken: false,
             allowance: Some(allowance),
-            chunks: VecDeque::new(),
+            out: Vec::new(),
+            taken: 0,
             backlog: 0,
             blocked_since: None,
             aborted: false,
@@ -182,6 +235,21 @@ impl Socket {
         wake(&mut shared.task);
     }
 
+    /// Writes a text frame, whose parts follow one another.
+    pub(crate) fn text(&self, parts: &[&[u8]]) {
+        self.shared.borrow_mut().frame(TEXT, parts);
+    }
+
+    /// Answers a ping.
+    fn pong(&self, bytes: &[u8]) {
+        self.shared.borrow_mut().frame(PONG, &[bytes]);
+    }
+
+    /// Writes a close frame.
+    pub(crate) fn close(&self, code: u16, reason: &str) {
+        self.shared.borrow_mut().frame(CLOSE, &[&code.to_be_bytes(), reason.as_bytes()]);
+    }
+
     /// Bytes that were written and that the peer's socket has not taken.
     pub(crate) fn backlog(&self) -> usize {
         self.shared.borrow().backlog
@@ -192,24 +260,19 @@ impl Socket {
         self.shared.borrow().blocked_since
     }
 
-    /// Writes, behind what waits.
-    fn poll_write(&self, cx: &mut Context<'_>, chunk: Option<Bytes>) -> std::io::Result<()> {
-        let mut shared = self.shared.borrow_mut();
-        if let Some(chunk) = chunk {
-            shared.backlog += chunk.len();
-            shared.chunks.push_back(chunk);
-        }
-        shared.poll_write(cx, &self.clock)
+    /// Gives the peer's socket what waits, as much as it takes.
+    fn poll_write(&self, cx: &mut Context<'_>) -> std::io::Result<()> {
+        self.shared.borrow_mut().poll_write(cx, &self.clock)
     }
 
     /// Gives the peer's socket what waits, then says that nothing more comes.
     fn poll_finish(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.poll_write(cx, None)?;
         let mut shared = self.shared.borrow_mut();
         if shared.aborted {
             return Poll::Ready(Ok(()));
         }
-        if !shared.chunks.is_empty() {
+        shared.poll_write(cx, &self.clock)?;
+        if !shared.out.is_empty() {
             return Poll::Pending;
         }
         Pin::new(&mut shared.stream).poll_shutdown(cx)
@@ -250,7 +313,7 @@ pub(crate) fn start(
     });
 }
 
-/// Drives a session's context and writes what it gives. Ready when the context has ended or the connection is gone; what
+/// Drives a session's context and writes what it has left. Ready when the context has ended or the connection is gone; what
 /// waits for the peer then is in the socket.
 struct Connection<S> {
     context: Option<Pin<Box<S>>>,
@@ -268,22 +331,16 @@ impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Future for Connection<S>
                 shared.task = Some(cx.waker().clone());
             }
         }
-        loop {
-            let Some(context) = this.context.as_mut() else { return Poll::Ready(()) };
-            let (chunk, over) = match context.as_mut().poll_next(cx) {
-                Poll::Pending => (None, None),
-                Poll::Ready(Some(Ok(chunk))) => (Some(chunk), Some(false)),
-                Poll::Ready(Some(Err(_)) | None) => (None, Some(true)),
-            };
-            let written = this.socket.poll_write(cx, chunk);
-            let gone = written.is_err() || this.socket.shared.borrow().aborted;
-            match over {
-                None if !gone => return Poll::Pending,
-                Some(false) if !gone => {}
-                // Dropping the context stops the actor.
-                _ => this.context = None,
-            }
+        let Some(context) = this.context.as_mut() else { return Poll::Ready(()) };
+        // What the actor says goes into the socket's buffer, never into the context's queue.
+        let over = context.as_mut().poll_next(cx).is_ready();
+        let gone = this.socket.poll_write(cx).is_err() || this.socket.shared.borrow().aborted;
+        if !over && !gone {
+            return Poll::Pending;
         }
+        // Dropping the context stops the actor.
+        this.context = None;
+        Poll::Ready(())
     }
 }
 
@@ -472,29 +529,31 @@ impl StreamHandler<Received> for Session {
         if !matches!(received, Received::Word) {
             self.node.counts.frames_received.add_one();
         }
+        self.turn_began.set(Some(self.node.clock.now()));
         match received {
             Received::Word => self.turn(ctx),
             Received::Text(text) => self.text(&text, ctx),
             Received::Ping(bytes) => {
                 self.heard();
-                if !self.is_closing() && self.take_frame(None, None, ctx) {
-                    ctx.pong(&bytes);
+                if !self.is_closing() && self.take_frame(None, None) {
+                    self.socket.pong(&bytes);
                 }
             }
             Received::Pong => {
                 self.heard();
-                self.take_frame(None, None, ctx);
+                self.take_frame(None, None);
             }
             Received::Close => {
                 if !self.is_closing() {
                     self.leave();
-                    ctx.close(Some(ws::CloseCode::Normal.into()));
+                    self.socket.close(NORMAL, "");
                 }
                 ctx.stop();
             }
-            Received::Broken(code) => self.close(code, ctx),
+            Received::Broken(code) => self.close(code),
         }
         self.end_turn(ctx);
+        self.turn_began.set(None);
     }
 }
 
@@ -503,11 +562,4 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for Session {
     fn handle(&mut self, _: Result<ws::Message, ws::ProtocolError>, _: &mut Self::Context) {}
 
     fn finished(&mut self, _: &mut Self::Context) {}
-}
-
-/// Writes a close frame.
-pub(crate) fn write_close(code: CloseCode, ctx: &mut SessionContext) {
-    let reason =
-        ws::CloseReason { code: ws::CloseCode::from(code.number()), description: Some(code.name().to_owned()) };
-    ctx.close(Some(reason));
 }

@@ -183,6 +183,11 @@ impl Mail {
     pub fn size(&self) -> usize {
         self.shared.len() + self.wrap.len()
     }
+
+    /// Whether it can be written into a frame.
+    pub fn is_text(&self) -> bool {
+        str::from_utf8(&self.shared).is_ok() && str::from_utf8(&self.wrap).is_ok()
+    }
 }
 
 /// Changes that become durable together.

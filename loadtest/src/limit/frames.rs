@@ -256,7 +256,7 @@ mod tests {
         let (device, message) = (DeviceId::new_v7(1, [1; 10]), sent(&to));
         let shared = Shared::new(&message, &from, &device, &to).into_string();
         let wrap = message.encrypted_key.clone().unwrap();
-        let server = Delivery { seq: 17, wrap: wrap.as_str(), shared: &shared }.to_json();
+        let server = Delivery { seq: 17, wrap: wrap.as_str().as_bytes(), shared: shared.as_bytes() }.to_json();
 
         let text = ClientFrame { id: None, ack: Some(4), request: Request::Message(Box::new(message)) }.to_json();
         let taken = super::message(text.as_bytes()).unwrap();
@@ -272,7 +272,7 @@ mod tests {
             }
             other => panic!("{other:?}"),
         };
-        assert_eq!(read(payload(&out)), read(server.as_bytes()));
+        assert_eq!(read(payload(&out)), read(&server));
     }
 
     #[test]

@@ -46,15 +46,15 @@ impl Shared {
     }
 }
 
-/// One device's frame of a message.
+/// One device's frame of a message. Its parts are UTF-8, as they came.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivery<'a> {
     /// Counts the messages of a connection from 1.
     pub seq: u64,
     /// The device's wrapped key in Base64.
-    pub wrap: &'a str,
+    pub wrap: &'a [u8],
     /// What [`Shared`] built.
-    pub shared: &'a str,
+    pub shared: &'a [u8],
 }
 
 impl Delivery<'_> {
@@ -64,10 +64,16 @@ impl Delivery<'_> {
         HEAD.len() + 20 + KEY.len() + wrap + TAIL.len() + shared
     }
 
-    /// Writes the frame.
-    pub fn to_json(&self) -> String {
-        let mut json = String::with_capacity(Self::max_len(self.wrap.len(), self.shared.len()));
-        let _ = write!(json, "{HEAD}{}{KEY}{}{TAIL}{}", self.seq, self.wrap, self.shared);
+    /// Writes the frame: gives its parts in order, which are written one behind the other.
+    pub fn write(&self, write: impl FnOnce(&[&[u8]])) {
+        let seq = self.seq.to_string();
+        write(&[HEAD.as_bytes(), seq.as_bytes(), KEY.as_bytes(), self.wrap, TAIL.as_bytes(), self.shared]);
+    }
+
+    /// The frame.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::new();
+        self.write(|parts| json = parts.concat());
         json
     }
 }

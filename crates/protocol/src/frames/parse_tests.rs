@@ -146,10 +146,12 @@ fn a_delivery_says_what_was_sent_and_who_sent_it() {
     let message = message();
     let [alice, bob]: [Username; 2] = ["alice", "bob"].map(|name| name.parse().unwrap());
     let shared = Shared::new(&message, &alice, &device(0xa1), &bob).into_string();
-    let wrap = message.wraps().next().unwrap().as_str();
-    let json = Delivery { seq: 3, wrap, shared: &shared }.to_json();
+    let wrap = message.wraps().next().unwrap().as_str().as_bytes();
+    let json = Delivery { seq: 3, wrap, shared: shared.as_bytes() }.to_json();
     assert!(json.len() <= Delivery::max_len(wrap.len(), shared.len()));
-    let ServerFrame::Message(delivered) = serde_json::from_str(&json).unwrap() else { panic!("no message: {json}") };
+    let ServerFrame::Message(delivered) = serde_json::from_slice(&json).unwrap() else {
+        panic!("no message: {json:?}")
+    };
     assert_eq!((delivered.seq, &delivered.from, delivered.from_device), (3, &alice, device(0xa1)));
     assert_eq!((delivered.message_id, &delivered.to), (message.message_id, &bob));
     assert_eq!(delivered.encrypted_key.0, vec![5; 512]);
