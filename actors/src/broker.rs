@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use parking_lot::Mutex;
 use sealwire_bus::Bus;
 use sealwire_store::{Store, StoreError};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
@@ -129,13 +129,13 @@ impl Broker {
 
     /// Begins a session on this thread, within an actix system. The edge has checked Host, Origin, subprotocol and the
     /// address, and has answered the upgrade; `early` is what the peer has sent behind its request.
-    pub fn connect(&self, stream: TcpStream, early: BytesMut, peer: Peer) {
+    pub fn connect(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, early: BytesMut, peer: Peer) {
         let node = self.node.clone();
         let (clock, limits) = (node.clock.clone(), node.settings.limits.clone());
         node.counts.connections.add_one();
         // Counted and permitted for as long as the socket exists.
         let held = (Place::take(&node, |node| &node.connections), peer.guard);
-        session::start(Upgraded { stream, early }, clock, &limits, held, |socket| {
+        session::start(Upgraded { stream: Box::new(stream), early }, clock, &limits, held, |socket| {
             Session::new(node, peer.origin, peer.address, socket)
         });
     }

@@ -1,82 +1,40 @@
-//! A connection to the broker without a socket: what the client says is the payload of a request, what the server says is
-//! the body of the response. The only file here that knows how the HTTP edge hands connections to the broker.
+//! A connection to the broker without a socket: a pipe in memory. The only file here that knows how the HTTP edge hands
+//! connections to the broker.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::error::PayloadError;
-use actix_web::http::header;
-use actix_web::test::TestRequest;
-use actix_web::web::Payload;
-use actix_web::{FromRequest, dev};
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::Stream;
 use sealwire_actors::{Broker, Peer};
 use sealwire_protocol::DeviceId;
-use sealwire_protocol::frames::{SUBPROTOCOL, ServerFrame};
+use sealwire_protocol::frames::ServerFrame;
+use tokio::io::{AsyncReadExt, AsyncWrite, DuplexStream};
 
 use crate::cast::{Key, Person};
 
-#[derive(Default)]
-struct Wire {
-    chunks: VecDeque<Bytes>,
-    reader: Option<Waker>,
-}
-
-struct Outgoing(Rc<RefCell<Wire>>);
-
-impl Stream for Outgoing {
-    type Item = Result<Bytes, PayloadError>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut wire = self.0.borrow_mut();
-        match wire.chunks.pop_front() {
-            Some(chunk) => Poll::Ready(Some(Ok(chunk))),
-            None => {
-                wire.reader = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-}
+/// How much the pipe holds, in bytes: more than is ever under way.
+const PIPE: usize = 4 * 1024 * 1024;
 
 /// A client's end.
 pub(crate) struct Connection {
-    wire: Rc<RefCell<Wire>>,
-    body: Pin<Box<BoxBody>>,
+    end: RefCell<DuplexStream>,
     buffer: BytesMut,
 }
 
 impl Connection {
-    async fn open(broker: &Broker) -> Self {
-        let headers = [
-            (header::UPGRADE, "websocket"),
-            (header::CONNECTION, "upgrade"),
-            (header::SEC_WEBSOCKET_VERSION, "13"),
-            (header::SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ=="),
-            (header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL),
-        ];
-        let request = headers.into_iter().fold(TestRequest::get(), TestRequest::insert_header).to_http_request();
-        let wire = Rc::<RefCell<Wire>>::default();
-        let payload: Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>> = Box::pin(Outgoing(wire.clone()));
-        let mut payload = dev::Payload::Stream { payload };
-        let payload = Payload::from_request(&request, &mut payload).await.expect("a payload is one");
+    fn open(broker: &Broker) -> Self {
+        let (end, server) = tokio::io::duplex(PIPE);
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let peer = Peer { origin: "http://localhost:8080".to_owned(), address, guard: Box::new(()) };
-        let response = broker.connect(&request, payload, peer);
-        assert_eq!(response.status(), 101, "the broker takes the connection");
-        Self { wire, body: Box::pin(response.into_body()), buffer: BytesMut::new() }
+        broker.connect(server, BytesMut::new(), peer);
+        Self { end: RefCell::new(end), buffer: BytesMut::new() }
     }
 
     /// A connection of one of this person's devices, logged in, whose mailbox has been read.
     pub(crate) async fn log_in(broker: &Broker, person: &Person, device: DeviceId, key: &Key) -> Self {
-        let mut connection = Self::open(broker).await;
+        let mut connection = Self::open(broker);
         let challenge = connection.frame().await;
         let Ok(ServerFrame::Challenge(challenge)) = serde_json::from_slice(&challenge) else {
             panic!("not a challenge: {challenge:?}")
@@ -94,10 +52,10 @@ impl Connection {
 
     /// Sends bytes that [`frame`] has made.
     pub(crate) fn send(&self, frame: Bytes) {
-        let mut wire = self.wire.borrow_mut();
-        wire.chunks.push_back(frame);
-        if let Some(reader) = wire.reader.take() {
-            reader.wake();
+        let mut end = self.end.borrow_mut();
+        match Pin::new(&mut *end).poll_write(&mut Context::from_waker(Waker::noop()), &frame) {
+            Poll::Ready(Ok(taken)) if taken == frame.len() => {}
+            other => panic!("the pipe did not take a frame: {other:?}"),
         }
     }
 
@@ -107,9 +65,8 @@ impl Connection {
             if let Some(frame) = self.decode() {
                 return frame;
             }
-            let chunk = poll_fn(|cx| self.body.as_mut().poll_next(cx)).await;
-            let chunk = chunk.expect("the server keeps the connection").expect("a body in memory does not fail");
-            self.buffer.extend_from_slice(&chunk);
+            let read = self.end.get_mut().read_buf(&mut self.buffer).await.expect("a pipe in memory does not fail");
+            assert!(read > 0, "the server keeps the connection");
         }
     }
 

@@ -24,7 +24,6 @@ use bytestring::ByteString;
 use futures_util::Stream;
 use sealwire_protocol::CloseCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::{Inbox, Session};
 use crate::clock::Clock;
@@ -77,8 +76,13 @@ pub(crate) struct Socket {
     clock: Arc<Clock>,
 }
 
+/// The bytes to and from a peer.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Transport for T {}
+
 struct Shared {
-    stream: TcpStream,
+    stream: Box<dyn Transport>,
     // From the peer.
     paused: bool,
     /// Only the peer's close matters now.
@@ -180,7 +184,7 @@ fn wake(waker: &mut Option<Waker>) {
 }
 
 impl Socket {
-    fn new(stream: TcpStream, clock: Arc<Clock>, allowance: usize) -> Self {
+    fn new(stream: Box<dyn Transport>, clock: Arc<Clock>, allowance: usize) -> Self {
         let shared = Shared {
             stream,
             paused: false,
@@ -282,7 +286,7 @@ impl Socket {
 /// An upgraded connection, as the edge hands it over.
 pub(crate) struct Upgraded {
     /// The socket.
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Box<dyn Transport>,
     /// What the peer has sent behind the request.
     pub(crate) early: BytesMut,
 }

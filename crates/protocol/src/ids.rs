@@ -178,6 +178,11 @@ macro_rules! uuid_id {
         pub struct $id(Uuid);
 
         impl $id {
+            /// Writes the text into `room`.
+            pub(crate) fn encode<'a>(&self, room: &'a mut [u8; 36]) -> &'a str {
+                self.0.as_hyphenated().encode_lower(room)
+            }
+
             /// The 16 bytes that are signed and stored.
             pub fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
@@ -221,8 +226,7 @@ macro_rules! uuid_id {
 
         impl Serialize for $id {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let mut text = [0; 36];
-                serializer.serialize_str(self.0.as_hyphenated().encode_lower(&mut text))
+                serializer.serialize_str(self.encode(&mut [0; 36]))
             }
         }
 
