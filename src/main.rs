@@ -25,6 +25,10 @@ use crate::{
     config::{Loaded, Overrides, Problems, Surroundings},
 };
 
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// It went well.
 const OK: i32 = 0;
 /// It failed.

@@ -66,7 +66,7 @@ pub(crate) fn start(threads: usize, desk: &Arc<Desk>, pool: &Arc<Pool>, inboxes:
         let (desk, pool, inboxes) = (desk.clone(), pool.clone(), inboxes.to_vec());
         move || {
             // On Linux this is the thread's own. Where it is refused, signing only competes more.
-            let _ = rustix::process::setpriority_process(None, 5);
+            let _ = rustix::process::setpriority_process(None, 19);
             while let Some(Job { worker, seat, life, to_sign }) = desk.next() {
                 let signatures = to_sign.iter().map(|job| pool.key(job.key).sign(&job.message)).collect();
                 inboxes[worker].signed(Signed { seat, life, signatures });

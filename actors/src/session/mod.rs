@@ -15,6 +15,7 @@ pub(crate) mod rates;
 mod receiving;
 mod recents;
 mod recovery;
+mod remembered;
 pub(crate) mod rendezvous;
 mod requests;
 mod sending;

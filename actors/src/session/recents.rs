@@ -1,8 +1,8 @@
 //! What a device was given lately, to recognise repeats by (sending device, message id).
 
-use std::collections::{HashMap, VecDeque};
-
 use sealwire_store::{Fingerprint, MailKey};
+
+use super::remembered::Remembered;
 
 /// How many messages a session remembers (protocol section 6).
 const REMEMBERED: usize = 4_096;
@@ -38,8 +38,7 @@ pub(crate) fn conflicts(known: Fingerprint, new: Fingerprint) -> bool {
 /// The latest messages of a session. Grows with use; bounded.
 #[derive(Debug, Default)]
 pub(crate) struct Recents {
-    known: HashMap<MailKey, (Fingerprint, Fate)>,
-    order: VecDeque<MailKey>,
+    known: Remembered<MailKey, (Fingerprint, Fate), REMEMBERED>,
 }
 
 impl Recents {
@@ -54,20 +53,12 @@ impl Recents {
 
     /// Whether a message is remembered.
     pub(crate) fn holds(&self, key: &MailKey) -> bool {
-        self.known.contains_key(key)
+        self.known.get(key).is_some()
     }
 
     /// Remembers a message, or notes its new fate.
     pub(crate) fn note(&mut self, key: MailKey, fingerprint: Fingerprint, fate: Fate) {
-        if self.known.insert(key, (fingerprint, fate)).is_some() {
-            return;
-        }
-        self.order.push_back(key);
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
+        self.known.insert(key, (fingerprint, fate));
     }
 
     /// Notes the new fate of a message that is remembered.
@@ -79,9 +70,7 @@ impl Recents {
 
     /// Forgets a message that was not kept, so that it is new when it comes again.
     pub(crate) fn forget(&mut self, key: &MailKey) {
-        if self.known.remove(key).is_some() {
-            self.order.retain(|known| known != key);
-        }
+        self.known.forget(key);
     }
 }
 
@@ -111,6 +100,6 @@ mod tests {
             recents.note(key(n), print(n, n), Fate::Acknowledged);
         }
         assert!(!recents.holds(&key(0)) && recents.holds(&key(1)));
-        assert_eq!((recents.known.len(), recents.order.len()), (REMEMBERED, REMEMBERED));
+        assert!(recents.holds(&key(REMEMBERED as u64)));
     }
 }

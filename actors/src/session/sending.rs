@@ -12,6 +12,7 @@ use sealwire_store::Fingerprint;
 
 use super::inbox::Verdict;
 use super::recents::conflicts;
+use super::remembered::Remembered;
 use crate::metrics::FirstStatus;
 
 /// How many messages of one connection may be undecided; more are answered `server_busy`.
@@ -70,8 +71,7 @@ pub(crate) struct Sending {
     undecided: HashMap<u64, Undecided>,
     /// Devices for which this session is storing, and how many copies.
     storing: HashMap<DeviceId, u32>,
-    sent: HashMap<MessageId, (Fingerprint, Option<Status>)>,
-    sent_order: VecDeque<MessageId>,
+    sent: Remembered<MessageId, (Fingerprint, Option<Status>), REMEMBERED>,
     /// Messages of earlier connections that were told to have arrived.
     news: VecDeque<MessageId>,
     /// Since it was asked last.
@@ -127,19 +127,8 @@ impl Sending {
         let delivered = self.news.contains(&message_id);
         let message = Undecided { message_id, copies, open, delivered, refused: None, accepted: now };
         self.undecided.insert(self.last_ticket, message);
-        self.remember(message_id, fingerprint);
+        self.sent.insert(message_id, (fingerprint, None));
         self.last_ticket
-    }
-
-    fn remember(&mut self, message_id: MessageId, fingerprint: Fingerprint) {
-        if self.sent.insert(message_id, (fingerprint, None)).is_none() {
-            self.sent_order.push_back(message_id);
-        }
-        if self.sent_order.len() > REMEMBERED
-            && let Some(oldest) = self.sent_order.pop_front()
-        {
-            self.sent.remove(&oldest);
-        }
     }
 
     /// Whether a copy for this device must go to the store, behind an earlier one that is on its way there.
@@ -193,8 +182,7 @@ impl Sending {
         let accepted = message.accepted;
         if let Some(code) = message.refused {
             // It is not kept as it came, so that it is new when it comes again.
-            self.sent.remove(&id);
-            self.sent_order.retain(|sent| *sent != id);
+            self.sent.forget(&id);
             self.finished.push(Finished { status: FirstStatus::Refused, accepted });
             return Some(Answer::Error(id, code));
         }

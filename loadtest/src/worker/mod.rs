@@ -133,6 +133,8 @@ pub(crate) struct Worker {
     spare: Vec<Vec<u8>>,
     to_write: Vec<u32>,
     to_dial: VecDeque<u32>,
+    /// Seats whose connections are to break.
+    to_cut: VecDeque<u32>,
     /// When to dial again those whom the server has put off.
     later: BinaryHeap<Reverse<(u64, u32)>>,
     greetings: usize,
@@ -196,6 +198,7 @@ impl Worker {
             spare: Vec::new(),
             to_write: Vec::new(),
             to_dial: VecDeque::new(),
+            to_cut: VecDeque::new(),
             later: BinaryHeap::new(),
             greetings: 0,
             acks: VecDeque::new(),
@@ -217,6 +220,7 @@ impl Worker {
         while !self.leaving {
             self.now = self.shared.now();
             self.take_mail()?;
+            self.cut_some();
             self.dial_some();
             self.write_what_is_due();
             self.acknowledge_what_is_due();
@@ -255,7 +259,7 @@ impl Worker {
                 seats.clone().for_each(|at| self.seats[at as usize].parting = false);
                 self.to_dial.extend(seats);
             }
-            Order::Cut(seats) => seats.for_each(|at| self.hang_up(at)),
+            Order::Cut(seats) => self.to_cut.extend(seats),
             Order::Goodbye(seats) => {
                 for at in seats {
                     self.seats[at as usize].parting = true;
@@ -424,7 +428,7 @@ impl Worker {
 
     /// How long nothing is to be done but listen.
     fn wait(&mut self) -> io::Result<Duration> {
-        if self.leaving {
+        if self.leaving || !self.to_cut.is_empty() {
             return Ok(Duration::ZERO);
         }
         self.set_alarm()?;
