@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::args::{Amount, Name};
-use super::player::{Run, median};
+use super::player::{Run, median, slope};
 
 /// One round with one server.
 pub(super) struct Round {
@@ -118,26 +118,22 @@ impl Measured {
 
 impl Medians {
     fn new(rounds: &[Round], amount: &Amount, frames: f64) -> Self {
-        let saturation = median(rounds.iter().map(|round| round.full.of("chat", "/delivered_per_second")));
+        let saturation = median(rounds.iter().map(|round| round.full.delivered()));
         let fixed = |path: &str| median(rounds.iter().map(|round| round.fixed.of("chat", path)));
-        let with_companions = rounds.iter().map(|round| {
-            let part = |path| round.fixed.of("chat", path);
-            Some(part("/server/cpu_micros_per_message")? + part("/companions/cpu_micros_per_message")?)
-        });
+        let with_companions = rounds
+            .iter()
+            .map(|round| Some(round.fixed.cpu()? + round.fixed.of("chat", "/companions/cpu_micros_per_message")?));
         let [few, many] = amount.idle;
-        let slope = rounds.iter().map(|round| {
-            let memory = |run: &Run| run.of("idle", "/server/memory_bytes_end");
-            Some((memory(&round.idle[1])? - memory(&round.idle[0])?) / (many as f64 - few as f64))
-        });
+        let memory = rounds.iter().map(|round| slope((few, &round.idle[0]), (many, &round.idle[1])));
         Self {
-            cpu: fixed("/server/cpu_micros_per_message"),
+            cpu: median(rounds.iter().map(|round| round.fixed.cpu())),
             cpu_with_companions: median(with_companions),
             mean: fixed("/delivery/mean"),
             p50: fixed("/delivery/p50"),
             p99: fixed("/delivery/p99"),
             saturation,
             saturation_frames: saturation.map(|messages| messages * frames),
-            memory: median(slope),
+            memory: median(memory),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::args::{Goals, Name, Topic};
 use super::figures::Promise;
-use super::player::{Player, Run, median};
+use super::player::{Player, Run, median, slope};
 use super::process::Server;
 use crate::args::Talk;
 use crate::crew::Failure;
@@ -239,14 +239,13 @@ impl Measuring<'_> {
         let talk = self.open(1000, 30_000.0);
         let what = format!("processor time for a message at {} messages/s, to limit's", self.rate(&talk));
         let (limit, own) = (self.at_rate(Name::Limit, talk.clone(), 0)?, self.at_rate(Name::Sealwire, talk, 0)?);
-        Ok(vec![sample(what, Wanted::AtMost(1.5), "", ratio(cpu(&own), cpu(&limit)), &[&limit, &own])])
+        Ok(vec![sample(what, Wanted::AtMost(1.5), "", ratio(own.cpu(), limit.cpu()), &[&limit, &own])])
     }
 
     fn saturation(&self) -> Result<Vec<Sample>, Failure> {
         let (limit, own) = (self.full(Name::Limit)?, self.full(Name::Sealwire)?);
         let what = format!("saturation of {} pairs with 16 unanswered messages each, to limit's", self.count(200));
-        let most = |run: &Run| run.of("chat", "/delivered_per_second");
-        Ok(vec![sample(what, Wanted::AtLeast(0.7), "", ratio(most(&own), most(&limit)), &[&limit, &own])])
+        Ok(vec![sample(what, Wanted::AtLeast(0.7), "", ratio(own.delivered(), limit.delivered()), &[&limit, &own])])
     }
 
     fn peers(&self) -> Result<Vec<Sample>, Failure> {
@@ -254,11 +253,10 @@ impl Measuring<'_> {
         let what = format!("processor time for a message at {} messages/s, to ejabberd's", self.rate(&talk));
         let (own, other) = (self.at_rate(Name::Sealwire, talk.clone(), 0)?, self.at_rate(Name::Ejabberd, talk, 0)?);
         let (full, nats) = (self.full(Name::Sealwire)?, self.full(Name::Nats)?);
-        let frames =
-            |name, run: &Run| Some(run.of("chat", "/delivered_per_second")? * f64::from(Promise::of(name).frames));
+        let frames = |name, run: &Run| Some(run.delivered()? * f64::from(Promise::of(name).frames));
         let frames = ratio(frames(Name::Sealwire, &full), frames(Name::Nats, &nats));
         Ok(vec![
-            sample(what, Wanted::AtMost(0.5), "", ratio(cpu(&own), cpu(&other)), &[&own, &other]),
+            sample(what, Wanted::AtMost(0.5), "", ratio(own.cpu(), other.cpu()), &[&own, &other]),
             sample(
                 "saturation in frames, to nats-server's".to_owned(),
                 Wanted::AtLeast(1.0),
@@ -289,9 +287,7 @@ impl Measuring<'_> {
                 )
             })
             .collect();
-        let end = |run: &Run| run.of("idle", "/server/memory_bytes_end");
-        let slope =
-            end(&runs[2]).zip(end(&runs[0])).map(|(many, few)| (many - few) / (counts[2] - counts[0]).max(1) as f64);
+        let slope = slope((counts[0], &runs[0]), (counts[2], &runs[2]));
         let what = "memory of 100,000 idle connections, EXTRAPOLATED from the slope".to_owned();
         samples.push(sample(
             what,
@@ -310,7 +306,7 @@ impl Measuring<'_> {
             format!("processor time for a message at {} messages/s, {many} connections to {few}", self.rate(&talk));
         let run = |connections| self.at_rate(Name::Sealwire, talk.clone(), connections);
         let (few, many) = (run(1_000)?, run(18_000)?);
-        Ok(vec![sample(what, Wanted::AtMost(1.2), "", ratio(cpu(&many), cpu(&few)), &[&few, &many])])
+        Ok(vec![sample(what, Wanted::AtMost(1.2), "", ratio(many.cpu(), few.cpu()), &[&few, &many])])
     }
 
     fn reconnect(&self) -> Result<Vec<Sample>, Failure> {
@@ -344,10 +340,6 @@ impl Measuring<'_> {
     fn rate(&self, talk: &Talk) -> String {
         short(talk.rate.unwrap_or_default())
     }
-}
-
-fn cpu(run: &Run) -> Option<f64> {
-    run.of("chat", "/server/cpu_micros_per_message")
 }
 
 fn ratio(one: Option<f64>, other: Option<f64>) -> Option<f64> {

@@ -112,6 +112,16 @@ impl Run {
         periods.iter().find(|found| found["name"] == period)?.pointer(path)?.as_f64()
     }
 
+    /// Of a chat: the server's processor time for each message that was delivered, in microseconds.
+    pub(super) fn cpu(&self) -> Option<f64> {
+        self.of("chat", "/server/cpu_micros_per_message")
+    }
+
+    /// Of a chat: messages that were delivered in a second.
+    pub(super) fn delivered(&self) -> Option<f64> {
+        self.of("chat", "/delivered_per_second")
+    }
+
     /// A single figure.
     pub(super) fn figure(&self, name: &str) -> Option<f64> {
         self.0["figures"][name].as_f64()
@@ -125,6 +135,12 @@ impl Run {
         let pair = |pair: &Value| Some((pair[0].as_f64()?, pair[1].as_f64()?));
         curve.flatten().filter_map(pair).collect()
     }
+}
+
+/// The server's resident memory, in bytes, for each of the idle connections by which two runs differ.
+pub(super) fn slope(few: (usize, &Run), many: (usize, &Run)) -> Option<f64> {
+    let memory = |run: &Run| run.of("idle", "/server/memory_bytes_end");
+    Some((memory(many.1)? - memory(few.1)?) / many.0.saturating_sub(few.0).max(1) as f64)
 }
 
 /// The one in the middle; the mean of two where there are two.
