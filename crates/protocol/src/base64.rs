@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::{AsOut as _, STANDARD};
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
+
+use crate::frames::RSA_BYTES;
 
 /// A text that is no Base64, or holds another number of bytes than its field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +24,7 @@ pub struct Base64<'a>(Cow<'a, str>);
 impl<'a> Base64<'a> {
     /// Encodes bytes.
     pub fn encode(bytes: &[u8]) -> Base64<'static> {
-        Base64(Cow::Owned(STANDARD.encode(bytes)))
+        Base64(Cow::Owned(STANDARD.encode_to_string(bytes)))
     }
 
     /// Takes a text that is already Base64.
@@ -31,7 +32,7 @@ impl<'a> Base64<'a> {
     /// # Errors
     /// [`Base64Error`] when it is not, or not canonical.
     pub fn from_text(text: Cow<'a, str>) -> Result<Self, Base64Error> {
-        if is_canonical(text.as_bytes()) { Ok(Self(text)) } else { Err(Base64Error) }
+        if STANDARD.check(text.as_bytes()).is_ok() { Ok(Self(text)) } else { Err(Base64Error) }
     }
 
     /// The text.
@@ -47,17 +48,16 @@ impl<'a> Base64<'a> {
 
     /// The bytes.
     pub fn decode(&self) -> Vec<u8> {
-        STANDARD.decode(self.0.as_bytes()).expect("checked when the value was made")
+        STANDARD.decode_to_vec(self.0.as_bytes()).expect(CHECKED)
     }
 
     /// Gives the bytes to `read`, without an allocation where they are as few as those of a wrapped key.
     pub(crate) fn with_decoded<T>(&self, read: impl FnOnce(&[u8]) -> T) -> T {
-        // 512 bytes are 684 symbols, which the engine wants whole quanta for.
-        let mut room = [0; 516];
-        match STANDARD.decode_slice(self.0.as_bytes(), &mut room) {
-            Ok(length) => read(&room[..length]),
-            Err(_) => read(&self.decode()),
+        let mut room = [0; RSA_BYTES];
+        if self.decoded_len() > room.len() {
+            return read(&self.decode());
         }
+        read(STANDARD.decode(self.0.as_bytes(), room.as_mut_slice().as_out()).expect(CHECKED))
     }
 
     /// The bytes of a field with a fixed length.
@@ -68,7 +68,9 @@ impl<'a> Base64<'a> {
         if self.decoded_len() != N {
             return Err(Base64Error);
         }
-        decode_into_array(&self.0)
+        let mut array = [0; N];
+        STANDARD.decode(self.0.as_bytes(), array.as_mut_slice().as_out()).expect(CHECKED);
+        Ok(array)
     }
 
     /// A copy that borrows nothing.
@@ -77,53 +79,16 @@ impl<'a> Base64<'a> {
     }
 }
 
+/// Why no value fails to be decoded.
+const CHECKED: &str = "checked when the value was made";
+
 /// How long the text of 32 bytes is.
 pub(crate) const DIGEST_TEXT: usize = 44;
 
 /// Encodes 32 bytes without an allocation.
 pub(crate) fn encode_digest<'a>(digest: &[u8; 32], text: &'a mut [u8; DIGEST_TEXT]) -> &'a str {
-    STANDARD.encode_slice(digest, text).expect("the room is of the right length");
-    str::from_utf8(text).expect("Base64 is ASCII")
+    STANDARD.encode_as_str(digest, text.as_mut_slice().as_out())
 }
-
-/// Decodes a text that stands for exactly `N` bytes, without an allocation for the short fields of a frame.
-fn decode_into_array<const N: usize>(text: &str) -> Result<[u8; N], Base64Error> {
-    // The engine wants room for whole quanta; the longest array of the protocol has 32 bytes.
-    let mut room = [0; 48];
-    if N > 32 {
-        return STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(Base64Error);
-    }
-    let length = STANDARD.decode_slice(text, &mut room).map_err(|_| Base64Error)?;
-    room[..length].try_into().map_err(|_| Base64Error)
-}
-
-/// Whether a text is padded, canonical Base64: whole quanta, `=` only at the end, no stray bits before it.
-fn is_canonical(text: &[u8]) -> bool {
-    let symbols = match text {
-        [head @ .., b'=', b'='] => head,
-        [head @ .., b'='] => head,
-        all => all,
-    };
-    let stray_bits = match text.len() - symbols.len() {
-        0 => 0,
-        1 => 0b11,
-        _ => 0b1111,
-    };
-    text.len().is_multiple_of(4)
-        && all_symbols(symbols)
-        && symbols
-            .last()
-            .is_none_or(|last| ALPHABET.iter().position(|b| b == last).is_some_and(|v| v & stray_bits == 0))
-}
-
-/// Without a table and without a branch, so that the compiler looks at many bytes at a time: every ciphertext passes here.
-fn all_symbols(text: &[u8]) -> bool {
-    let within = |b: u8, first: u8, count: u8| b.wrapping_sub(first) < count;
-    let is_symbol = |b: u8| within(b | 0x20, b'a', 26) | within(b, b'0', 10) | (b == b'+') | (b == b'/');
-    text.iter().fold(true, |all, b| all & is_symbol(*b))
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 impl fmt::Debug for Base64<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,13 +149,13 @@ impl<const N: usize> fmt::Debug for Array<N> {
 
 impl Serialize for Blob {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(&self.0))
+        serializer.serialize_str(&STANDARD.encode_to_string(&self.0))
     }
 }
 
 impl<const N: usize> Serialize for Array<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(self.0))
+        serializer.serialize_str(&STANDARD.encode_to_string(self.0))
     }
 }
 
@@ -209,7 +174,10 @@ impl<'de, const N: usize> Deserialize<'de> for Array<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as STRICT;
     use proptest::prelude::*;
+    use proptest::sample::Index;
 
     #[test]
     fn only_the_canonical_form_is_taken() {
@@ -223,17 +191,54 @@ mod tests {
         }
     }
 
+    /// What another library says of a text. It refuses what is not canonical.
+    fn decoded(text: &str) -> Result<Vec<u8>, Base64Error> {
+        STRICT.decode(text).map_err(|_| Base64Error)
+    }
+
+    /// Long and short, since the library looks at many symbols at a time and at the last ones singly.
     #[test]
     fn each_byte_is_a_symbol_or_is_not() {
-        for byte in 0..=u8::MAX {
-            assert_eq!(all_symbols(&[byte; 40]), ALPHABET.contains(&byte), "{byte}");
+        let good = "A".repeat(200);
+        for (byte, at) in (0..128).flat_map(|byte| (0..200).map(move |at| (byte, at))) {
+            let mut text = good.clone();
+            text.replace_range(at..=at, char::from(byte).encode_utf8(&mut [0; 4]));
+            let text = Base64::from_text(text.as_str().into()).map(|text| text.decode());
+            let symbol = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/') || (byte == b'=' && at == 199);
+            assert_eq!(text.is_ok(), symbol, "{byte} at {at}");
+        }
+        for text in ["é".repeat(100), format!("{good}éé"), format!("éé{good}")] {
+            assert!(Base64::from_text(text.as_str().into()).is_err());
         }
     }
 
     proptest! {
         #[test]
         fn what_is_taken_is_what_the_library_decodes(text in "[A-Za-z0-9+/=]{0,12}") {
-            prop_assert_eq!(Base64::from_text(text.as_str().into()).is_ok(), STANDARD.decode(&text).is_ok());
+            let ours = Base64::from_text(text.as_str().into()).map(|text| text.decode());
+            prop_assert_eq!(ours, decoded(&text));
+        }
+
+        #[test]
+        fn a_damaged_text_is_taken_when_the_library_takes_it(
+            bytes in proptest::collection::vec(any::<u8>(), 1..1_200),
+            place: Index,
+            from_end in 0..6_usize,
+            by in "[A-Za-z0-9+/= é_-]{0,2}",
+        ) {
+            let good = STRICT.encode(&bytes);
+            let near_end = good.len().saturating_sub(from_end).saturating_sub(1);
+            for at in [place.index(good.len()), near_end] {
+                let mut text = good.clone();
+                text.replace_range(at..=at, &by);
+                let ours = Base64::from_text(text.as_str().into()).map(|text| text.decode());
+                prop_assert_eq!(ours, decoded(&text));
+            }
+        }
+
+        #[test]
+        fn what_is_encoded_is_what_the_library_encodes(bytes in proptest::collection::vec(any::<u8>(), 0..1_200)) {
+            prop_assert_eq!(Base64::encode(&bytes).0, STRICT.encode(&bytes));
         }
 
         #[test]
