@@ -5,6 +5,7 @@
 //! [`Delivery`], which builds the part that all devices share only once.
 
 mod client;
+mod compact;
 mod deliver;
 mod keys;
 mod parse;

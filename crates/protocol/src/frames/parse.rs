@@ -2,6 +2,9 @@
 //!
 //! `id` and `ack` may come with every type, so they are taken out on the way; whatever then remains unknown is refused.
 //! A frame whose `type` does not come first is read twice.
+//!
+//! All that over the library's reading of JSON, or over [`compact`](super::compact)'s, which is tried first: it is fast, reads only
+//! what programs write, and says nothing about what it does not read.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -12,6 +15,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visi
 use serde::{Deserialize, Serialize};
 
 use super::client::{ClientFrame, Request};
+use super::compact::{Compact, Declined};
 use super::{MAX_DEPTH, MAX_REQUEST_ID};
 use crate::codes::ErrorCode;
 
@@ -36,6 +40,21 @@ enum Found<'a> {
 }
 
 pub(super) fn client_frame(text: &str) -> Result<ClientFrame<'_>, FrameError> {
+    match compact_frame(text) {
+        Ok(Found::Frame(frame)) => Ok(frame),
+        _ => any_frame(text),
+    }
+}
+
+/// Reads a frame in the form that programs write.
+fn compact_frame(text: &str) -> Result<Found<'_>, Declined> {
+    let mut json = Compact::new(text)?;
+    let found = json.deserialize_map(FrameVisitor::<true> { kind: None })?;
+    json.end().map(|()| found)
+}
+
+/// Reads whatever is JSON.
+fn any_frame(text: &str) -> Result<ClientFrame<'_>, FrameError> {
     match read(text, FrameVisitor { kind: None }) {
         Ok(Found::Frame(frame)) => Ok(frame),
         Ok(Found::UnknownType(id)) => Err(unknown_type(text, id)),
@@ -60,7 +79,7 @@ fn client_frame_in_two_passes(text: &str) -> Result<ClientFrame<'_>, FrameError>
     }
 }
 
-fn read<'a>(text: &'a str, visitor: FrameVisitor<'a>) -> Result<Found<'a>, serde_json::Error> {
+fn read<'a>(text: &'a str, visitor: FrameVisitor<'a, false>) -> Result<Found<'a>, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(text);
     let found = json.deserialize_map(visitor)?;
     // What follows an early stop is read on the second pass.
@@ -136,12 +155,13 @@ struct Common<'a> {
     ack: Option<u64>,
 }
 
-struct FrameVisitor<'a> {
+/// `STRICT`: the deserializer refuses fields that a type does not have, so nothing else need look for them.
+struct FrameVisitor<'a, const STRICT: bool> {
     /// The type, where it is known from a first pass.
     kind: Option<Cow<'a, str>>,
 }
 
-impl<'de> Visitor<'de> for FrameVisitor<'de> {
+impl<'de, const STRICT: bool> Visitor<'de> for FrameVisitor<'de, STRICT> {
     type Value = Found<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,13 +171,13 @@ impl<'de> Visitor<'de> for FrameVisitor<'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut common = Common::default();
         if let Some(kind) = self.kind {
-            let fields = Fields { map: &mut map, common: &mut common, skip_type: true };
+            let fields = Fields::<_, STRICT> { map: &mut map, common: &mut common, skip_type: true };
             return request(&kind, fields).map(|request| found(common, request));
         }
         match map.next_key::<Key<'de>>()? {
             Some(Key(key)) if key == "type" => {
                 let kind: Text<'de> = map.next_value()?;
-                let fields = Fields { map: &mut map, common: &mut common, skip_type: false };
+                let fields = Fields::<_, STRICT> { map: &mut map, common: &mut common, skip_type: false };
                 request(&kind.0, fields).map(|request| found(common, request))
             }
             Some(_) => {
@@ -178,7 +198,10 @@ fn found<'a>(common: Common<'a>, request: Option<Request<'a>>) -> Found<'a> {
 }
 
 /// Reads the fields of a type; `None` when the type is unknown.
-fn request<'de, A: MapAccess<'de>>(kind: &str, fields: Fields<'_, 'de, A>) -> Result<Option<Request<'de>>, A::Error> {
+fn request<'de, A: MapAccess<'de>, const STRICT: bool>(
+    kind: &str,
+    fields: Fields<'_, 'de, A, STRICT>,
+) -> Result<Option<Request<'de>>, A::Error> {
     #[derive(Deserialize)]
     struct Empty {}
     #[derive(Deserialize)]
@@ -188,12 +211,12 @@ fn request<'de, A: MapAccess<'de>>(kind: &str, fields: Fields<'_, 'de, A>) -> Re
 
     Ok(Some(match kind {
         "message" => Request::Message(Box::new(strict(fields)?)),
-        "ack" => Request::Ack(strict::<Seq, _>(fields)?.seq),
+        "ack" => Request::Ack(strict::<Seq, _, _>(fields)?.seq),
         "heartbeat" => Request::Heartbeat(strict(fields)?),
         "keys" => Request::Keys(strict(fields)?),
         "auth" => Request::Auth(strict(fields)?),
         "register" => Request::Register(Box::new(strict(fields)?)),
-        "challenge" => strict::<Empty, _>(fields).map(|_| Request::Challenge)?,
+        "challenge" => strict::<Empty, _, _>(fields).map(|_| Request::Challenge)?,
         "link" => Request::Link(Box::new(strict(fields)?)),
         "rotate" => Request::Rotate(Box::new(strict(fields)?)),
         "devices" => Request::Devices(Box::new(strict(fields)?)),
@@ -209,7 +232,12 @@ fn request<'de, A: MapAccess<'de>>(kind: &str, fields: Fields<'_, 'de, A>) -> Re
 }
 
 /// Reads a value and refuses fields that it does not have, at any depth.
-fn strict<'de, T: Deserialize<'de>, A: MapAccess<'de>>(fields: Fields<'_, 'de, A>) -> Result<T, A::Error> {
+fn strict<'de, T: Deserialize<'de>, A: MapAccess<'de>, const STRICT: bool>(
+    fields: Fields<'_, 'de, A, STRICT>,
+) -> Result<T, A::Error> {
+    if STRICT {
+        return T::deserialize(MapAccessDeserializer::new(fields));
+    }
     let unknown = Cell::new(false);
     let mut note = |_: serde_ignored::Path<'_>| unknown.set(true);
     let value = T::deserialize(serde_ignored::Deserializer::new(MapAccessDeserializer::new(fields), &mut note))?;
@@ -217,13 +245,13 @@ fn strict<'de, T: Deserialize<'de>, A: MapAccess<'de>>(fields: Fields<'_, 'de, A
 }
 
 /// The fields of a frame less those that any frame may carry.
-struct Fields<'m, 'de, A> {
+struct Fields<'m, 'de, A, const STRICT: bool> {
     map: &'m mut A,
     common: &'m mut Common<'de>,
     skip_type: bool,
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, 'de, A> {
+impl<'de, A: MapAccess<'de>, const STRICT: bool> MapAccess<'de> for Fields<'_, 'de, A, STRICT> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
@@ -247,7 +275,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, 'de, A> {
     }
 }
 
-impl<'de, A: MapAccess<'de>> Fields<'_, 'de, A> {
+impl<'de, A: MapAccess<'de>, const STRICT: bool> Fields<'_, 'de, A, STRICT> {
     fn take_id(&mut self) -> Result<(), A::Error> {
         let Text(id) = self.map.next_value::<Text<'de>>()?;
         if self.common.id.is_some() {

@@ -1,7 +1,10 @@
 use super::super::{Delivery, Message, Recipient, ServerFrame, Shared, Status, StatusFrame, Wrapped};
 use super::*;
-use crate::base64::Base64;
+use crate::base64::{Array, Base64, Blob};
+use crate::frames::{Auth, Heartbeat, KeyQuery, Rendezvous, RendezvousTake};
 use crate::ids::{DeviceId, Kid, Username};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
 
 fn device(last: u8) -> DeviceId {
     format!("0198c0de-0000-7000-8000-0000000000{last:02x}").parse().unwrap()
@@ -173,4 +176,117 @@ fn a_frame_of_an_unknown_type_is_no_deeper_than_eight() {
     assert_eq!(code_of(&nested(7)), ErrorCode::UnsupportedType);
     assert_eq!(code_of(&nested(8)), ErrorCode::BadRequest);
     assert_eq!(code_of(r#"{"type":"dance","x":"\"[[[[[[[[[["}"#), ErrorCode::UnsupportedType);
+}
+
+/// Frames of all shapes, as programs write them.
+fn written() -> Vec<String> {
+    let wrapped = |d| Wrapped { u: "bob".into(), d: device(d), w: Base64::encode(&[d; 3]) };
+    let recipient = |d| Recipient { u: "bob".into(), d: device(d), k: Kid([4; 32]) };
+    let to_two = Message {
+        recipients: vec![recipient(1), recipient(2)],
+        encrypted_key: None,
+        encrypted_keys: Some(vec![wrapped(1), wrapped(2)]),
+        signature: Base64::encode(&[]),
+        encrypted_message: Base64::encode(&[1; 5]),
+        ..message()
+    };
+    let auth = Auth {
+        username: "bøb".into(),
+        device_id: device(1),
+        client_nonce: Array([7; 32]),
+        signature: Blob(vec![3; 4]),
+    };
+    let take = Rendezvous { put: None, take: Some(RendezvousTake { slot: Array([1; 16]), side: 2 }) };
+    let requests = [
+        Request::Message(Box::new(message())),
+        Request::Signal(Box::new(to_two)),
+        Request::Ack(u64::MAX),
+        Request::Heartbeat(Heartbeat { timestamp: 0 }),
+        Request::Keys(KeyQuery { username: "bob".into(), since_version: Some(10) }),
+        Request::Auth(auth),
+        Request::Challenge,
+        Request::Rendezvous(Box::new(take)),
+    ];
+    let common = [(None, None), (Some("r1".into()), Some(7))];
+    let frame =
+        |request: &Request<'static>| common.clone().map(|(id, ack)| ClientFrame { id, ack, request: request.clone() });
+    requests.iter().flat_map(frame).map(|frame| frame.to_json()).collect()
+}
+
+#[test]
+fn what_programs_write_is_read_in_the_compact_form() {
+    for text in written() {
+        assert!(matches!(compact_frame(&text), Ok(Found::Frame(_))), "{text}");
+    }
+}
+
+/// What an edit puts into a frame: pieces of JSON, and what is nearly JSON.
+const PIECES: &[&str] = &[
+    "",
+    "\"",
+    ",",
+    ":",
+    "{",
+    "}",
+    "[",
+    "]",
+    "[]",
+    "{}",
+    "\\",
+    "\\\"",
+    "\\u0061",
+    " ",
+    "\n",
+    "\t",
+    "\u{1f}",
+    "\u{7f}",
+    "é",
+    "A",
+    "=",
+    "null",
+    "true",
+    "0",
+    "00",
+    "01",
+    "7",
+    "-",
+    "-1",
+    "+1",
+    ".5",
+    "e3",
+    "1e3",
+    "18446744073709551615",
+    "18446744073709551616",
+    "\"x\":1,",
+    ",\"x\":[{}]",
+    "\"id\":\"a\",",
+    "\"ack\":1,",
+    "\"type\":\"ack\",",
+    "\"seq\":1,",
+    "\"u\":\"bob\",",
+];
+
+proptest! {
+    /// The compact form may decline what it likes, but what it reads is what the library reads.
+    #[test]
+    fn the_compact_form_reads_what_the_library_reads(
+        text in select(written()),
+        edits in proptest::collection::vec((any::<Index>(), 0..4_usize, select(PIECES)), 0..4),
+        copied in proptest::option::of((any::<Index>(), 0..80_usize, any::<Index>())),
+    ) {
+        let mut text: Vec<char> = text.chars().collect();
+        if let Some((from, length, to)) = copied {
+            let (from, to) = (from.index(text.len()), to.index(text.len()));
+            let piece = text[from..text.len().min(from + length)].to_vec();
+            text.splice(to..to, piece);
+        }
+        for (at, length, piece) in edits {
+            let at = at.index(text.len() + 1);
+            text.splice(at..text.len().min(at + length), piece.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Ok(Found::Frame(frame)) = compact_frame(&text) {
+            prop_assert_eq!(any_frame(&text), Ok(frame));
+        }
+    }
 }
