@@ -68,7 +68,11 @@ pub struct SqliteStore {
 /// What the reading thread owns.
 struct Reader(Connection);
 
-impl worker::State for Reader {}
+impl worker::State for Reader {
+    fn rest(&mut self) {
+        connection::rest(&self.0);
+    }
+}
 
 impl SqliteStore {
     /// Opens the store of a data directory. Makes both if they are not there, and brings an older schema up to date.

@@ -13,14 +13,20 @@ use crate::StoreError;
 
 /// What a worker owns.
 pub(super) trait State: Send + 'static {
-    /// Called at least every [`IDLE`] while nothing is asked for.
+    /// Called once nothing has been asked for during [`REST`]: what is only kept to be quick can go.
+    fn rest(&mut self) {}
+
+    /// Called at least every [`IDLE`] and [`REST`] while nothing is asked for.
     fn idle(&mut self) {}
 
     /// Called when no job will come any more, before it is dropped.
     fn close(&mut self) {}
 }
 
-/// How long a worker waits for a job before it looks after itself.
+/// How long a worker waits for a job before it gives back what it can do without.
+const REST: Duration = Duration::from_secs(1);
+
+/// How long a worker that rests waits for a job before it looks after itself.
 const IDLE: Duration = Duration::from_secs(60);
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
@@ -76,12 +82,19 @@ fn stopped() -> StoreError {
 }
 
 fn work<S: State>(mut state: S, jobs: &Receiver<Job<S>>) {
+    let mut rests = false;
     loop {
-        match jobs.recv_timeout(IDLE) {
+        match jobs.recv_timeout(if rests { IDLE } else { REST }) {
             Ok(job) => job(&mut state),
-            Err(RecvTimeoutError::Timeout) => state.idle(),
+            Err(RecvTimeoutError::Timeout) if rests => state.idle(),
+            Err(RecvTimeoutError::Timeout) => {
+                state.rest();
+                rests = true;
+                continue;
+            }
             Err(RecvTimeoutError::Disconnected) => break state.close(),
         }
+        rests = false;
     }
 }
 
@@ -108,6 +121,26 @@ mod tests {
         assert!(matches!(refusal, StoreError::Unavailable(text) if text.contains("busy")));
         finish.send(()).unwrap();
         has_served.recv().unwrap();
+    }
+
+    /// Says when it rests.
+    struct Resting(SyncSender<u8>, u8);
+
+    impl State for Resting {
+        fn rest(&mut self) {
+            self.0.send(self.1).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_worker_that_has_nothing_to_do_rests_after_its_jobs() {
+        let (rests, has_rested) = sync_channel(1);
+        let worker = Worker::start("test", 2, Resting(rests, 0)).unwrap();
+        for n in 1..=2 {
+            // It may have rested already when a job comes; then it does so again.
+            worker.queue(Box::new(move |state| state.1 = n)).unwrap();
+            assert!(has_rested.iter().any(|after| after == n));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use sealwire_protocol::{DeviceId, MessageId, Username};
 use super::expiry::Sweep;
 use super::mailboxes::Executed;
 use super::seen::Seen;
-use super::{accounts, backups, changes, error, expiry, mailboxes, worker};
+use super::{accounts, backups, changes, connection, error, expiry, mailboxes, worker};
 use crate::counters::Counters;
 use crate::{
     BackupRecord, Batch, BatchOutcome, Created, Expired, Extended, ManifestChange, NewAccount, StoreError, Usage,
@@ -194,6 +194,10 @@ fn transact<T>(
 }
 
 impl worker::State for Writer {
+    fn rest(&mut self) {
+        connection::rest(&self.connection);
+    }
+
     fn idle(&mut self) {
         self.write_seen();
     }
