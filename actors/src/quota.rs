@@ -62,7 +62,7 @@ pub(crate) struct User {
 }
 
 impl User {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: Arc<Limits>) -> Self {
         Self { quota: Mutex::new(Quota::new(limits)), sharing: tokio::sync::Mutex::default() }
     }
 
@@ -75,18 +75,18 @@ impl User {
 /// What a user has used.
 #[derive(Debug)]
 pub(crate) struct Quota {
+    limits: Arc<Limits>,
     messages: Rate,
-    others: [Rate; Counted::ALL.len()],
+    /// Made when the first of it is counted: most people do nothing of this for days.
+    others: Option<Box<[Rate; Counted::ALL.len()]>>,
     names: HashSet<Username>,
     names_since: u64,
-    names_per_day: usize,
 }
 
 impl Quota {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: Arc<Limits>) -> Self {
         let messages = Rate::new(limits.messages_per_minute, MINUTE);
-        let others = Counted::ALL.map(|what| what.rate(limits));
-        Self { messages, others, names: HashSet::new(), names_since: 0, names_per_day: limits.names_per_day }
+        Self { limits, messages, others: None, names: HashSet::new(), names_since: 0 }
     }
 
     /// Counts a message.
@@ -102,7 +102,8 @@ impl Quota {
     /// # Errors
     /// Milliseconds until one would be taken.
     pub(crate) fn take(&mut self, what: Counted, now: Now) -> Result<(), u64> {
-        self.others[what as usize].take(now.mono)
+        let all = || Box::new(Counted::ALL.map(|what| what.rate(&self.limits)));
+        self.others.get_or_insert_with(all)[what as usize].take(now.mono)
     }
 
     /// Counts the look-up of a name; one that was looked up before costs nothing.
@@ -111,10 +112,10 @@ impl Quota {
     /// Milliseconds until another name would be answered.
     pub(crate) fn name(&mut self, name: &Username, now: Now) -> Result<(), u64> {
         self.forget_names(now);
-        if self.names_per_day == 0 || self.names.contains(name) {
+        if self.limits.names_per_day == 0 || self.names.contains(name) {
             return Ok(());
         }
-        if self.names.len() >= self.names_per_day {
+        if self.names.len() >= self.limits.names_per_day {
             return Err(self.names_since + DAY - now.mono);
         }
         if self.names.is_empty() {
@@ -132,7 +133,7 @@ impl Quota {
 
     fn is_unused(&mut self, now: Now) -> bool {
         self.forget_names(now);
-        let others = self.others.iter_mut().all(|rate| rate.forget(now.mono));
+        let others = self.others.iter_mut().flat_map(|all| all.iter_mut()).all(|rate| rate.forget(now.mono));
         self.messages.forget(now.mono) && others && self.names.is_empty()
     }
 }
@@ -140,18 +141,18 @@ impl Quota {
 /// Everybody's share.
 pub(crate) struct Quotas {
     users: DashMap<Username, UserQuota>,
-    limits: Limits,
+    limits: Arc<Limits>,
     clock: Arc<Clock>,
 }
 
 impl Quotas {
     pub(crate) fn new(limits: Limits, clock: Arc<Clock>) -> Self {
-        Self { users: DashMap::new(), limits, clock }
+        Self { users: DashMap::new(), limits: limits.into(), clock }
     }
 
     /// The share of a user, for a session to hold.
     pub(crate) fn of(&self, user: &Username) -> UserQuota {
-        self.users.entry(user.clone()).or_insert_with(|| Arc::new(User::new(&self.limits))).clone()
+        self.users.entry(user.clone()).or_insert_with(|| Arc::new(User::new(self.limits.clone()))).clone()
     }
 
     /// Forgets users who have no session and have used nothing lately.
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn a_name_is_counted_once_a_day() {
         let [a, b, c]: [Username; 3] = ["anna", "bert", "carl"].map(|name| name.parse().unwrap());
-        let mut quota = Quota::new(&Limits { names_per_day: 2, ..Limits::default() });
+        let mut quota = Quota::new(Limits { names_per_day: 2, ..Limits::default() }.into());
         assert!([&a, &b, &a, &b].into_iter().all(|name| quota.name(name, at(5)).is_ok()));
         assert_eq!(quota.name(&c, at(10)), Err(DAY - 5));
         assert_eq!(quota.name(&c, at(5 + DAY)), Ok(()));
@@ -180,14 +181,15 @@ mod tests {
 
     #[test]
     fn each_thing_that_is_counted_has_its_own_share() {
-        let mut quota = Quota::new(&Limits {
+        let limits = Limits {
             devices_per_hour: 1,
             links_per_day: 1,
             rotations_per_hour: 1,
             backup_puts_per_hour: 1,
             presence_changes_per_hour: 1,
             ..Limits::default()
-        });
+        };
+        let mut quota = Quota::new(limits.into());
         let counted = Counted::ALL.into_iter().filter(|what| *what != Counted::Side);
         for what in counted {
             let period = if what == Counted::Link { DAY } else { HOUR };

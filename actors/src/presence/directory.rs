@@ -1,37 +1,38 @@
 //! Who is connected where: a concurrent map that every session reads without asking an actor.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as MapEntry;
 use sealwire_protocol::{DeviceId, Username};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::metrics::{Metric, Samples};
 use crate::session::{Inbox, Load};
 
-/// Signals that a session has left for good. Cheap to wait for, by any number of successors.
-#[derive(Debug)]
-pub(crate) struct Gone(watch::Sender<bool>);
-
-impl Default for Gone {
-    fn default() -> Self {
-        Self(watch::Sender::new(false))
-    }
+/// Signals that a session has left for good. Cheap to wait for, by any number of successors, and small, since every session has one.
+#[derive(Debug, Default)]
+pub(crate) struct Gone {
+    gone: AtomicBool,
+    told: Notify,
 }
 
 impl Gone {
     fn set(&self) {
-        self.0.send_replace(true);
+        // Release, for the Acquire of who waits: what the session has committed before is seen after.
+        self.gone.store(true, Ordering::Release);
+        self.told.notify_waiters();
     }
 
     /// Returns when the session has left.
     pub(crate) async fn wait(&self) {
-        let mut seen = self.0.subscribe();
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = seen.wait_for(|gone| *gone).await;
+        // From here on it is woken by `set`, polled or not: one that comes after the look below is not missed.
+        let told = self.told.notified();
+        if !self.gone.load(Ordering::Acquire) {
+            told.await;
+        }
     }
 }
 

@@ -103,7 +103,8 @@ pub(crate) struct Session {
     address: IpAddr,
     stage: Stage,
     socket: Socket,
-    incoming: Option<Incoming>,
+    /// Until the actor starts.
+    incoming: Option<Box<Incoming>>,
     conduct: Conduct,
     /// Frames that wait for an answer that is being looked up, in order.
     waiting: VecDeque<ByteString>,
@@ -130,7 +131,7 @@ impl Session {
             inbox: Inbox::new(),
             channel: Channel { origin, id: crate::random() },
             address,
-            stage: Stage::Greeting(Greeting::new(limits.greeting_frames, node.settings.timing.greeting)),
+            stage: Stage::Greeting(Greeting::new(limits.greeting_frames, node.settings.timing.greeting).into()),
             socket,
             incoming: None,
             conduct: Conduct::new(&node.settings),

@@ -303,12 +303,14 @@ pub(crate) fn start(
     let Upgraded { stream, early } = upgraded;
     let socket = Socket::new(stream, clock, limits.greeting_bytes);
     let mut session = make(socket.clone());
-    session.incoming = Some(Incoming::new(early, socket.clone(), session.inbox.clone(), limits.frame_bytes));
+    let incoming = Incoming::new(early, socket.clone(), session.inbox.clone(), limits.frame_bytes);
+    session.incoming = Some(Box::new(incoming));
     // The context's own reader is given nothing: ours is added when the actor starts.
     let silence = futures_util::stream::pending::<Result<Bytes, actix_web::error::PayloadError>>();
-    let context = ws::WebsocketContext::create(session, silence);
+    // Out here: a task has room for all that it ever holds, for as long as it lives.
+    let context = Box::pin(ws::WebsocketContext::create(session, silence));
     actix_web::rt::spawn(async move {
-        Connection { context: Some(Box::pin(context)), socket: socket.clone() }.await;
+        Connection { context: Some(context), socket: socket.clone() }.await;
         // However the context has ended, the connection ends with it.
         if let Err(error) = poll_fn(|cx| socket.poll_finish(cx)).await {
             tracing::trace!(%error, "a connection was gone before its end");
@@ -522,7 +524,7 @@ impl Actor for Session {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(incoming) = self.incoming.take() {
-            ctx.add_stream(incoming);
+            ctx.add_stream(*incoming);
         }
         self.begin(ctx);
     }

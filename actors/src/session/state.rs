@@ -25,7 +25,7 @@ const BAD_FRAMES: u32 = 4;
 /// Where a connection stands.
 pub(crate) enum Stage {
     /// It has not logged in.
-    Greeting(Greeting),
+    Greeting(Box<Greeting>),
     /// It has.
     Authenticated(Box<Authenticated>),
     /// It has been closed from here; what still comes is passed over.
@@ -67,7 +67,7 @@ pub(crate) struct Life {
     ends: u64,
     renewal_before: u64,
     /// The challenge that an `auth` in answer prolongs the session by.
-    renewal: Option<Open>,
+    renewal: Option<Box<Open>>,
     asked: bool,
 }
 
@@ -91,12 +91,13 @@ impl Life {
     /// Opens a challenge, unless one is open that has not expired.
     pub(crate) fn challenge(&mut self, nonce: [u8; 32], now: Now, life: Duration) -> Open {
         let fresh = self.renewal.take().filter(|open| open.expires_at > now.wall);
-        self.renewal.insert(fresh.unwrap_or_else(|| Open::new(nonce, now, life))).clone()
+        let open = fresh.unwrap_or_else(|| Box::new(Open::new(nonce, now, life)));
+        Open::clone(self.renewal.insert(open))
     }
 
     /// Uses the challenge up.
     pub(crate) fn answer(&mut self, now: Now) -> Option<Open> {
-        self.renewal.take().filter(|open| open.expires_at > now.wall)
+        self.renewal.take().filter(|open| open.expires_at > now.wall).map(|open| *open)
     }
 
     fn next_deadline(&self) -> u64 {
