@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use sealwire_protocol::Username;
@@ -12,7 +13,7 @@ use sealwire_store::{Account, Store, StoreError};
 
 use crate::router::Link;
 
-/// How many accounts are kept at hand; one with one device takes about 4 KiB.
+/// How many accounts are kept at hand; one with one device takes about 3 KiB.
 const KEPT: usize = 20_000;
 
 /// How long an account is at hand in a cluster.
@@ -35,20 +36,21 @@ impl Roster {
         Self { store, accounts: Cache::new(KEPT), link, changes: Mutex::default() }
     }
 
-    /// The account, if it is at hand.
+    /// The account [without its manifest's document](lean), if it is at hand.
     pub(crate) fn at_hand(&self, name: &str) -> Option<Arc<Account>> {
         let (account, read) = self.accounts.get(name)?;
         let holds = self.link.as_ref().is_none_or(|link| link.is_up() && read.elapsed() < BELIEVED);
         holds.then_some(account)
     }
 
-    /// The account, from the store where it is not at hand; `None` when nobody has the name.
+    /// The account [without its manifest's document](lean), from the store where it is not at hand; `None` when nobody has
+    /// the name.
     pub(crate) async fn find(&self, name: &Username) -> Result<Option<Arc<Account>>, StoreError> {
         if let Some(account) = self.at_hand(name.as_str()) {
             return Ok(Some(account));
         }
         let (before, read) = (*self.changes.lock(), Instant::now());
-        let account = self.store.account(name).await?.map(Arc::new);
+        let account = self.store.account(name).await?.map(|account| Arc::new(lean(account)));
         if let Some(account) = &account {
             self.keep(name, account, before, read);
         }
@@ -78,6 +80,14 @@ impl Roster {
     }
 }
 
+/// An account without what takes room and nobody asks of it here: the document of its newest manifest. Whoever hands manifests
+/// out reads the chain from the store.
+fn lean(mut account: Account) -> Account {
+    account.manifest.document = Bytes::new();
+    account.devices.shrink_to_fit();
+    account
+}
+
 #[cfg(test)]
 mod tests {
     use sealwire_store::{Accounts, ManifestRecord, MemoryStore, NewAccount, WrapRecord};
@@ -104,6 +114,7 @@ mod tests {
         let (roster, alice) = roster_with_alice().await;
         let read = roster.find(&alice).await.unwrap().unwrap();
         assert!(roster.at_hand("alice").is_some_and(|at_hand| Arc::ptr_eq(&at_hand, &read)));
+        assert!(read.manifest.document.is_empty() && read.manifest.hash == [1; 32]);
         roster.forget(&alice);
         assert!(roster.at_hand("alice").is_none());
     }
