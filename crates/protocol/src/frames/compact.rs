@@ -122,15 +122,15 @@ impl<'de> Deserializer<'de> for &mut Compact<'de> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Declined> {
         self.expect(b'[')?;
         let mut items = Items { json: self, read: 0, ended: false };
-        let value = visitor.visit_seq(&mut items)?;
-        if items.ended { Ok(value) } else { Err(Declined) }
+        let value = visitor.visit_seq(&mut items);
+        if items.ended { value } else { Err(Declined) }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Declined> {
         self.expect(b'{')?;
         let mut members = Items { json: self, read: 0, ended: false };
-        let value = visitor.visit_map(&mut members)?;
-        if members.ended { Ok(value) } else { Err(Declined) }
+        let value = visitor.visit_map(&mut members);
+        if members.ended { value } else { Err(Declined) }
     }
 
     fn deserialize_struct<V: Visitor<'de>>(

@@ -18,15 +18,24 @@ impl Shared {
     pub fn new(message: &Message<'_>, from: &Username, from_device: &DeviceId, to: &Username) -> Self {
         // None of these values can hold a character that JSON escapes. They are pushed rather than formatted, which costs a
         // third; every message passes here.
-        let length = HEAD_LENGTH + ENTRY_LENGTH * message.recipients.len() + message.encrypted_message.as_str().len();
-        let mut json = String::with_capacity(length);
-        let mut push = |parts: &[&str]| parts.iter().for_each(|part| json.push_str(part));
         let (mut device, mut id) = ([0; 36], [0; 36]);
         let (device, id) = (from_device.encode(&mut device), message.message_id.encode(&mut id));
-        push(&[r#""from":""#, from.as_str(), r#"","fromDevice":""#, device, r#"","messageId":""#, id]);
-        let (timestamp, suite) = (message.timestamp.to_string(), message.suite.to_string());
-        push(&[r#"","to":""#, to.as_str(), r#"","timestamp":"#, &timestamp, r#","suite":"#, &suite]);
-        push(&[r#","iv":""#, message.iv.as_str(), r#"","recipients":["#]);
+        let (mut timestamp, mut suite) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (timestamp, suite) = (timestamp.format(message.timestamp), suite.format(message.suite));
+        let (signature, sealed) = (message.signature.as_str(), message.encrypted_message.as_str());
+        #[rustfmt::skip]
+        let head = [
+            r#""from":""#, from.as_str(), r#"","fromDevice":""#, device, r#"","messageId":""#, id,
+            r#"","to":""#, to.as_str(), r#"","timestamp":"#, timestamp, r#","suite":"#, suite,
+            r#","iv":""#, message.iv.as_str(), r#"","recipients":["#,
+        ];
+        let tail = [r#"],"signature":""#, signature, r#"","encryptedMessage":""#, sealed, r#""}"#];
+        let entries: usize = message.recipients.iter().map(|recipient| ENTRY_LENGTH + recipient.u.len()).sum();
+        let length = |parts: &[&str]| parts.iter().map(|part| part.len()).sum::<usize>();
+        // The last entry has no comma behind it.
+        let mut json = String::with_capacity(length(&head) + entries.saturating_sub(1) + length(&tail));
+        let mut push = |parts: &[&str]| parts.iter().for_each(|part| json.push_str(part));
+        push(&head);
         for (i, (recipient, wrap)) in message.recipients.iter().zip(message.wraps()).enumerate() {
             let (mut device, mut kid, mut hash) = ([0; 36], [0; DIGEST_TEXT], [0; DIGEST_TEXT]);
             let separator = if i == 0 { r#"{"u":""# } else { r#",{"u":""# };
@@ -35,8 +44,7 @@ impl Shared {
             let (kid, hash) = (encode_digest(recipient.k.as_bytes(), &mut kid), encode_digest(&hashed, &mut hash));
             push(&[r#"","k":""#, kid, r#"","h":""#, hash, r#""}"#]);
         }
-        let (signature, sealed) = (message.signature.as_str(), message.encrypted_message.as_str());
-        push(&[r#"],"signature":""#, signature, r#"","encryptedMessage":""#, sealed, r#""}"#]);
+        push(&tail);
         Self(json)
     }
 
@@ -66,8 +74,9 @@ impl Delivery<'_> {
 
     /// Writes the frame: gives its parts in order, which are written one behind the other.
     pub fn write(&self, write: impl FnOnce(&[&[u8]])) {
-        let seq = self.seq.to_string();
-        write(&[HEAD.as_bytes(), seq.as_bytes(), KEY.as_bytes(), self.wrap, TAIL.as_bytes(), self.shared]);
+        let mut seq = itoa::Buffer::new();
+        let seq = seq.format(self.seq).as_bytes();
+        write(&[HEAD.as_bytes(), seq, KEY.as_bytes(), self.wrap, TAIL.as_bytes(), self.shared]);
     }
 
     /// The frame.
@@ -83,10 +92,8 @@ pub fn signal_json(wrap: &str, shared: &str) -> String {
     format!(r#"{{"type":"signal","encryptedKey":"{wrap}{TAIL}{shared}"#)
 }
 
-/// Room for all but the ciphertext and the entries: the longest names, and a signature by RSA-4096.
-const HEAD_LENGTH: usize = 1_100;
-/// Room for an entry of `recipients`.
-const ENTRY_LENGTH: usize = 190;
+/// An entry of `recipients` and a comma, less the name.
+const ENTRY_LENGTH: usize = r#"{"u":"","d":"","k":"","h":""},"#.len() + 36 + 2 * DIGEST_TEXT;
 
 const HEAD: &str = r#"{"type":"message","seq":"#;
 const KEY: &str = r#","encryptedKey":""#;

