@@ -88,7 +88,7 @@ impl Person {
             client_nonce: Array(client_nonce),
             signature: Blob(key.sign(&signed.to_bytes())),
         };
-        ClientFrame::from(Request::Auth(auth)).to_json()
+        ClientFrame::from(Request::Auth(Box::new(auth))).to_json()
     }
 }
 

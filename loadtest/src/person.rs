@@ -125,7 +125,7 @@ impl Person {
         let (device_id, client_nonce) = (self.devices[device], Array(entering.client_nonce));
         let auth = signature();
         let request = match entering.purpose {
-            Purpose::LogIn => Request::Auth(Auth { username, device_id, client_nonce, signature: auth }),
+            Purpose::LogIn => Request::Auth(Box::new(Auth { username, device_id, client_nonce, signature: auth })),
             Purpose::Link => {
                 let wrap = self.wrap_frame(pool, device, signature());
                 Request::Link(Box::new(Link { username, device_id, client_nonce, wrap, signature: auth }))

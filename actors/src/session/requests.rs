@@ -142,8 +142,8 @@ impl Session {
             Request::Ack(_) if greeting => self.log_in_first(id),
             Request::Ack(_) => {}
             Request::Challenge => self.challenge(id),
-            Request::Auth(auth) if greeting => self.log_in(auth, id, ctx),
-            Request::Auth(auth) => self.renew(auth, id, ctx),
+            Request::Auth(auth) if greeting => self.log_in(*auth, id, ctx),
+            Request::Auth(auth) => self.renew(*auth, id, ctx),
             Request::Register(register) if greeting => self.register(register, id, ctx),
             Request::Register(_) => {
                 let error = ErrorFrame::new(ErrorCode::BadRequest, "this connection is logged in already");

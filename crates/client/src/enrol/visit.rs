@@ -142,7 +142,7 @@ impl Visit {
     /// Logs a device in that has been let in before.
     pub(crate) async fn log_in(&mut self, who: Who<'_>) -> Result<Session, Error> {
         let auth = |Answer { client_nonce, signature }| who.identity().log_in(client_nonce.0, signature.0);
-        self.enter(Purpose::LogIn, who, |answer| Request::Auth(auth(answer))).await
+        self.enter(Purpose::LogIn, who, |answer| Request::Auth(Box::new(auth(answer)))).await
     }
 
     pub(crate) async fn close(self) {

@@ -164,7 +164,7 @@ impl<S: Storage> Core<S> {
         let dsk_kid = &self.dsk.kid();
         let who = Identity { username: &self.account.username, device: &self.account.device, dsk_kid };
         let auth = who.log_in(nonce, signature);
-        self.say(ClientFrame::from(Request::Auth(auth)).to_json());
+        self.say(ClientFrame::from(Request::Auth(Box::new(auth))).to_json());
         Ok(())
     }
 

@@ -29,7 +29,7 @@ pub enum Request<'a> {
     /// Makes an account.
     Register(Box<Register>),
     /// Logs a device in, or prolongs its session.
-    Auth(Auth),
+    Auth(Box<Auth>),
     /// Sends a message.
     Message(Box<Message<'a>>),
     /// Acknowledges what was delivered.

@@ -215,7 +215,7 @@ fn request<'de, A: MapAccess<'de>, const STRICT: bool>(
         "ack" => Request::Ack(strict::<Seq, _, _>(fields)?.seq),
         "heartbeat" => Request::Heartbeat(strict(fields)?),
         "keys" => Request::Keys(strict(fields)?),
-        "auth" => Request::Auth(strict(fields)?),
+        "auth" => Request::Auth(Box::new(strict(fields)?)),
         "register" => Request::Register(Box::new(strict(fields)?)),
         "challenge" => strict::<Empty, _, _>(fields).map(|_| Request::Challenge)?,
         "link" => Request::Link(Box::new(strict(fields)?)),

@@ -215,7 +215,7 @@ fn written() -> Vec<String> {
         Request::Ack(u64::MAX),
         Request::Heartbeat(Heartbeat { timestamp: 0 }),
         Request::Keys(KeyQuery { username: "bob".into(), since_version: Some(10) }),
-        Request::Auth(auth),
+        Request::Auth(Box::new(auth)),
         Request::Challenge,
         Request::Rendezvous(Box::new(take)),
     ];
