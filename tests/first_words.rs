@@ -167,6 +167,40 @@ async fn a_heartbeat_comes_back_with_the_servers_time() {
     assert!((before..=now()).contains(&server_time));
 }
 
+/// However many frames a turn takes in, none is left lying until something else happens.
+#[tokio::test]
+async fn a_burst_of_any_length_is_answered_to_its_end() {
+    let server = Server::with(NO_LIMITS).start().await;
+    let mut alice = server.register("alice").await;
+    for length in 1..=50_u64 {
+        let beat = |n| json!({ "type": "heartbeat", "timestamp": n, "id": format!("{length}/{n}") });
+        alice.burst(&(1..=length).map(beat).collect::<Vec<_>>()).await;
+        for n in 1..=length {
+            let answer = alice.expect("heartbeat").await;
+            assert_eq!((&answer["id"], &answer["timestamp"]), (&json!(format!("{length}/{n}")), &json!(n)));
+        }
+    }
+}
+
+/// Statuses wait for others to share a frame with, but not for ever: nothing more comes here, and a message is undecided.
+#[tokio::test]
+async fn a_status_does_not_wait_for_a_message_that_nobody_acknowledges() {
+    let server = Server::start().await;
+    let (mut alice, mut bob) = two_people(&server).await;
+    let mut carl = server.register("carl").await;
+    let open = alice.send(&carl, "are you there?").await;
+    carl.next_message().await;
+    for seq in 1..=5 {
+        let id = alice.send(&bob, "hi").await;
+        bob.next_message().await;
+        bob.ack(seq).await;
+        alice.expect_status("delivered", &id).await;
+    }
+    assert!(alice.statuses(&open).is_empty());
+    carl.ack(1).await;
+    alice.expect_status("delivered", &open).await;
+}
+
 #[tokio::test]
 async fn five_hundred_messages_arrive_in_the_order_in_which_they_were_sent() {
     let server = Server::with(NO_LIMITS).start().await;

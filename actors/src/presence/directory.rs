@@ -49,7 +49,7 @@ type Teller = Box<dyn Fn(DeviceId, u64) + Send + Sync>;
 /// The directory of the sessions of this node.
 #[derive(Default)]
 pub(crate) struct Directory {
-    entries: DashMap<DeviceId, Entry>,
+    entries: DashMap<DeviceId, Entry, foldhash::quality::RandomState>,
     last_connection: AtomicU64,
     /// Tells the other nodes that a connection has ended.
     tells: OnceLock<Teller>,

@@ -12,7 +12,7 @@ use sealwire_protocol::{DeviceId, Username};
 
 use super::link::{Link, News};
 use super::wire;
-use crate::session::{Event, Inbox, Offer, Parcel, Reply, Signal, Verdict};
+use crate::session::{Event, Inbox, Parcel, Reply, Signal, Verdict};
 
 /// How long a connection may take to let go before nobody waits for it any more.
 const LETTING_GO: Duration = Duration::from_secs(10);
@@ -150,7 +150,7 @@ impl Hearer {
         };
         let reply = Reply::Node(Arc::new(Waiting { link: self.link.clone(), from, id }));
         // Bounded by what that node lets be on its way to one device: only it can store what is too much in its order.
-        if session.push(Parcel { mail, reply }) == Offer::Closed {
+        if !session.push(Parcel { mail: Arc::new(mail), reply }).is_taken() {
             say(frames::Verdict::NotHere);
         }
     }

@@ -12,6 +12,7 @@ use quick_cache::sync::Cache;
 use sealwire_bus::frames::Frame;
 use sealwire_bus::{Bus, BusError, NodeId, Place};
 use sealwire_protocol::DeviceId;
+use smallvec::smallvec;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -277,7 +278,7 @@ impl Link {
                 }
                 Act::Store(Parcel { mail, reply }) => {
                     let stream = Reply::Stream { link: self.clone(), device: mail.device };
-                    let (replies, cause) = (vec![reply, stream], Stored::Elsewhere);
+                    let (replies, cause) = (smallvec![reply, stream], Stored::Elsewhere);
                     self.spool.append(Append { mail, replies, by: None, departure: None, cause });
                 }
                 Act::Tell(reply, verdict) => reply.send(verdict),

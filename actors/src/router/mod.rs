@@ -22,6 +22,8 @@ mod wire;
 
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 #[cfg(test)]
 pub(crate) use self::hearing::Hearer;
 pub(crate) use self::hearing::Waiting;
@@ -67,21 +69,21 @@ impl Router {
     /// In a cluster the sender has waited for room: a copy that is stored past others which wait for the session would be read
     /// before them at another node.
     fn route_here(&self, parcel: Parcel) -> Routed {
-        let session = self.directory.find(&parcel.mail.device);
-        let offered = session.map(|session| match &self.link {
-            Some(_) => session.push(parcel.clone()),
-            None => session.offer(parcel.clone()),
-        });
+        let Some(session) = self.directory.find(&parcel.mail.device) else { return self.store(parcel, Stored::Away) };
+        let offered = match &self.link {
+            Some(_) => session.push(parcel),
+            None => session.offer(parcel),
+        };
         match offered {
-            Some(Offer::Taken) => Routed::Offered,
-            Some(Offer::Full) => self.store(parcel, Stored::Full),
-            Some(Offer::Closed) | None => self.store(parcel, Stored::Away),
+            Offer::Taken => Routed::Offered,
+            Offer::Full(parcel) => self.store(parcel, Stored::Full),
+            Offer::Closed(parcel) => self.store(parcel, Stored::Away),
         }
     }
 
     /// Stores the copy, whoever is connected.
     pub(crate) fn store(&self, parcel: Parcel, cause: Stored) -> Routed {
-        let (mail, replies) = (parcel.mail, vec![parcel.reply]);
+        let (mail, replies) = (parcel.mail, smallvec![parcel.reply]);
         self.spool.append(Append { mail, replies, by: None, departure: None, cause });
         Routed::Stored
     }

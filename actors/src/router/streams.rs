@@ -204,6 +204,8 @@ impl Streams {
 mod tests {
     use sealwire_bus::NodeId;
 
+    use sealwire_store::Mail;
+
     use super::*;
     use crate::session::fixtures::{device, parcel};
 
@@ -294,9 +296,9 @@ mod tests {
 
         let mut streams = Streams::default();
         let to = |n: usize| {
-            let mut parcel = parcel(1);
-            parcel.mail.device = device(u8::try_from(n / TO_ONE).expect("few devices"));
-            parcel
+            let device = device(u8::try_from(n / TO_ONE).expect("few devices"));
+            let parcel = parcel(1);
+            Parcel { mail: Mail { device, ..Mail::clone(&parcel.mail) }.into(), ..parcel }
         };
         assert!((0..COPIES).all(|n| streams.push(&to(n), Some(HERE), 0).is_some()));
         assert!(streams.push(&to(COPIES), Some(HERE), 0).is_none(), "what is for another device has no stream");

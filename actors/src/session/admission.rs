@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sealwire_protocol::frames::{DeviceWrap, ErrorFrame, Message, Recipient};
 use sealwire_protocol::{DeviceId, ErrorCode, Username};
 use sealwire_store::{Account, Device, Usage};
+use smallvec::SmallVec;
 
 use crate::settings::Limits;
 
@@ -88,11 +89,14 @@ pub(crate) enum Copy {
     Leave,
 }
 
+/// What is done with the copies, in the order of `recipients`.
+pub(crate) type Copies = SmallVec<[Copy; 16]>;
+
 /// The decision.
 #[derive(Debug)]
 pub(crate) enum Admission {
     /// Taken: what to do for each entry of `recipients`.
-    Accept { to: Username, copies: Vec<Copy> },
+    Accept { to: Username, copies: Copies },
     /// Refused before anything was handed over.
     Refuse(Box<ErrorFrame>),
     /// To be decided again with more facts.
@@ -117,7 +121,7 @@ fn refusal(code: ErrorCode, text: &str, message: &Message<'_>) -> Box<ErrorFrame
 fn repeat_or(refusal: Box<ErrorFrame>, message: &Message<'_>, facts: &Facts) -> Admission {
     let Some(held) = &facts.held else { return Admission::Need(Need::Held) };
     let copies = message.recipients.iter().map(|r| if held.contains(&r.d) { Copy::Route } else { Copy::Leave });
-    let copies: Vec<Copy> = copies.collect();
+    let copies: Copies = copies.collect();
     match message.to.parse() {
         Ok(to) if copies.contains(&Copy::Route) => Admission::Accept { to, copies },
         _ => Admission::Refuse(refusal),
@@ -126,7 +130,7 @@ fn repeat_or(refusal: Box<ErrorFrame>, message: &Message<'_>, facts: &Facts) -> 
 
 fn check(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Result<Admission, Box<ErrorFrame>> {
     match check_addressee(message, facts, view)? {
-        Admission::Accept { to, .. } => check_mailboxes(message, &to, facts, view),
+        Admission::Accept { to, .. } => check_mailboxes(message, to, facts, view),
         need => Ok(need),
     }
 }
@@ -135,15 +139,14 @@ fn check(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Result<Admiss
 fn check_addressee(message: &Message<'_>, facts: &Facts, view: &View<'_>) -> Result<Admission, Box<ErrorFrame>> {
     check_timestamp(message, view)?;
     let unknown = || refusal(ErrorCode::UnknownUser, "nobody has the name in `to`", message);
-    let to: Username = message.to.parse().map_err(|_| unknown())?;
     let addressee = match &facts.addressee {
-        None => return Ok(Admission::Need(Need::Account(to))),
-        Some(None) => return Err(unknown()),
-        Some(Some(account)) => account,
+        None => return Ok(Admission::Need(Need::Account(message.to.parse().map_err(|_| unknown())?))),
+        Some(Some(account)) if account.username.as_str() == message.to => account,
+        Some(_) => return Err(unknown()),
     };
     let Some(sender) = &facts.sender else { return Ok(Admission::Need(Need::Account(view.username.clone()))) };
     check_lists(message, addressee, sender, view)?;
-    Ok(Admission::Accept { to, copies: Vec::new() })
+    Ok(Admission::Accept { to: addressee.username.clone(), copies: Copies::new() })
 }
 
 fn check_timestamp(message: &Message<'_>, view: &View<'_>) -> Result<(), Box<ErrorFrame>> {
@@ -166,13 +169,17 @@ pub(crate) fn receiving<'a>(
 }
 
 /// The devices that a message must be sealed for, in the order that `recipients` must have.
-fn expected<'a>(addressee: &'a Account, sender: &'a Account, view: &'a View<'_>) -> Vec<(&'a Username, &'a Device)> {
+fn expected<'a>(
+    addressee: &'a Account,
+    sender: &'a Account,
+    view: &'a View<'_>,
+) -> SmallVec<[(&'a Username, &'a Device); 8]> {
     let of = |account: &'a Account| {
         receiving(account, view.now, view.connected)
             .filter(|device| device.id != view.device)
             .map(move |device| (&account.username, device))
     };
-    let mut all: Vec<_> = of(addressee).collect();
+    let mut all: SmallVec<[_; 8]> = of(addressee).collect();
     if addressee.username != sender.username {
         all.extend(of(sender));
         all.sort_by(|(a, x), (b, y)| (a.as_str(), x.id).cmp(&(b.as_str(), y.id)));
@@ -224,11 +231,11 @@ pub(crate) fn device_wrap(device: &Device) -> Option<DeviceWrap> {
 
 fn check_mailboxes(
     message: &Message<'_>,
-    to: &Username,
+    to: Username,
     facts: &Facts,
     view: &View<'_>,
 ) -> Result<Admission, Box<ErrorFrame>> {
-    let mut copies = Vec::with_capacity(message.recipients.len());
+    let mut copies = Copies::new();
     let mut taken = false;
     for recipient in &message.recipients {
         let own = recipient.u == view.username.as_str();
@@ -244,7 +251,7 @@ fn check_mailboxes(
         copies.push(if full { Copy::Miss } else { Copy::Route });
     }
     if taken {
-        return Ok(Admission::Accept { to: to.clone(), copies });
+        return Ok(Admission::Accept { to, copies });
     }
     Err(refusal(ErrorCode::MailboxFull, "no device of the addressee can take the message: mailbox full", message))
 }

@@ -81,7 +81,7 @@ fn code(admission: Admission) -> ErrorCode {
 
 fn copies(admission: Admission) -> Vec<Copy> {
     match admission {
-        Admission::Accept { copies, .. } => copies,
+        Admission::Accept { copies, .. } => copies.to_vec(),
         other => panic!("not accepted: {other:?}"),
     }
 }

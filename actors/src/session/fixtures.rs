@@ -1,5 +1,7 @@
 //! Parcels and keys for the tests of the pure parts.
 
+use std::sync::Arc;
+
 use sealwire_protocol::{DeviceId, MessageId};
 use sealwire_store::{Fingerprint, Mail, MailKey};
 
@@ -34,5 +36,5 @@ pub(crate) fn mail(n: u64) -> Mail {
 
 /// The same with somebody who waits for its outcome: ticket `n`.
 pub(crate) fn parcel(n: u64) -> Parcel {
-    Parcel { mail: mail(n), reply: Reply::Session { inbox: Inbox::new(), ticket: n, copy: 0 } }
+    Parcel { mail: Arc::new(mail(n)), reply: Reply::Session { inbox: Inbox::new(), ticket: n, copy: 0 } }
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sealwire_protocol::{DeviceId, MessageId, Username};
 use sealwire_store::{Appended, Mail, MailKey};
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::recents::Recents;
@@ -30,10 +31,13 @@ const SIGNAL_BYTES: usize = 256 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Parcel {
     /// The copy, as it would be stored.
-    pub(crate) mail: Mail,
+    pub(crate) mail: Arc<Mail>,
     /// Who waits for its outcome.
     pub(crate) reply: Reply,
 }
+
+/// Who waits for the outcome of a copy; almost always one.
+pub(crate) type Replies = SmallVec<[Reply; 1]>;
 
 /// Where the outcome of one copy goes.
 #[derive(Clone)]
@@ -117,15 +121,22 @@ pub(crate) enum Event {
     Leave,
 }
 
-/// How an offer was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How an offer was taken. What was not taken is given back: the caller stores it.
+#[derive(Debug)]
 pub(crate) enum Offer {
     /// The session decides about it.
     Taken,
-    /// Too many are waiting: the caller stores it. The session has been nudged.
-    Full,
-    /// The session has ended: the caller stores it.
-    Closed,
+    /// Too many are waiting. The session has been nudged.
+    Full(Parcel),
+    /// The session has ended.
+    Closed(Parcel),
+}
+
+impl Offer {
+    /// Whether the session decides about it.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(self, Self::Taken)
+    }
 }
 
 /// Everything that was left for a session since it last looked.
@@ -244,24 +255,22 @@ impl Inbox {
 
     /// Offers a parcel for which there was room a moment ago: it is not [`Offer::Full`] now.
     pub(crate) fn push(&self, parcel: Parcel) -> Offer {
-        let mut waiting = self.waiting.lock();
-        if waiting.closed {
-            return Offer::Closed;
-        }
-        waiting.taken.parcels.push(parcel);
-        self.wake(waiting);
-        Offer::Taken
+        self.take_in(parcel, usize::MAX)
     }
 
     /// Offers a parcel.
     pub(crate) fn offer(&self, parcel: Parcel) -> Offer {
+        self.take_in(parcel, self.room)
+    }
+
+    fn take_in(&self, parcel: Parcel, room: usize) -> Offer {
         let mut waiting = self.waiting.lock();
         if waiting.closed {
-            return Offer::Closed;
+            return Offer::Closed(parcel);
         }
-        if waiting.taken.parcels.len() >= self.room {
+        if waiting.taken.parcels.len() >= room {
             waiting.taken.nudged = true;
-            return Offer::Full;
+            return Offer::Full(parcel);
         }
         waiting.taken.parcels.push(parcel);
         self.wake(waiting);
@@ -391,12 +400,12 @@ mod tests {
     fn a_full_inbox_nudges_and_leaves_the_parcel_to_the_sender() {
         let inbox = Inbox::new();
         for n in 0..PARCELS {
-            assert_eq!(inbox.offer(parcel(n as u64)), Offer::Taken);
+            assert!(inbox.offer(parcel(n as u64)).is_taken());
         }
-        assert_eq!(inbox.offer(parcel(9_999)), Offer::Full);
+        assert!(matches!(inbox.offer(parcel(9_999)), Offer::Full(back) if back.mail.order == 9_999));
         let taken = inbox.take();
         assert!(taken.nudged && taken.parcels.len() == PARCELS);
-        assert_eq!(inbox.offer(parcel(1)), Offer::Taken);
+        assert!(inbox.offer(parcel(1)).is_taken());
     }
 
     #[tokio::test]
@@ -404,11 +413,9 @@ mod tests {
         for end in [false, true] {
             let inbox = Inbox::with_room(1);
             inbox.room().await;
-            assert_eq!(inbox.push(parcel(1)), Offer::Taken);
-            assert_eq!(
-                (inbox.has_room(), inbox.push(parcel(2)), inbox.offer(parcel(3))),
-                (false, Offer::Taken, Offer::Full)
-            );
+            assert!(inbox.push(parcel(1)).is_taken());
+            assert!(!inbox.has_room() && inbox.push(parcel(2)).is_taken());
+            assert!(matches!(inbox.offer(parcel(3)), Offer::Full(_)));
             let waiter = tokio::spawn({
                 let inbox = inbox.clone();
                 async move { inbox.room().await }
@@ -418,16 +425,16 @@ mod tests {
             let taken = if end { inbox.close() } else { inbox.take() };
             assert_eq!(taken.parcels.len(), 2);
             waiter.await.expect("it goes on");
-            assert_eq!(inbox.push(parcel(4)), if end { Offer::Closed } else { Offer::Taken });
+            assert_eq!(inbox.push(parcel(4)).is_taken(), !end);
         }
     }
 
     #[test]
     fn closing_gives_back_what_was_accepted_and_accepts_no_more() {
         let inbox = Inbox::new();
-        assert_eq!(inbox.offer(parcel(1)), Offer::Taken);
+        assert!(inbox.offer(parcel(1)).is_taken());
         assert_eq!(inbox.close().parcels.len(), 1);
-        assert_eq!(inbox.offer(parcel(2)), Offer::Closed);
+        assert!(matches!(inbox.offer(parcel(2)), Offer::Closed(_)));
         assert!(inbox.take().parcels.is_empty());
     }
 

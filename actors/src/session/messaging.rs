@@ -1,6 +1,7 @@
 //! What a session does with a message: admits it, gives it its ordering key, sends its copies on their way.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -201,25 +202,24 @@ impl Session {
         let Stage::Authenticated(session) = &mut self.stage else { return Ok(()) };
         let shared = Bytes::from(Shared::new(message, &session.username, &session.device, to).into_string());
         check_length(message, &shared, &node.settings.limits)?;
-        let mut plan = Vec::with_capacity(copies.len());
-        for ((recipient, wrap), copy) in message.recipients.iter().zip(message.wraps()).zip(copies) {
-            let own = recipient.u == session.username.as_str();
-            if *copy != Copy::Leave {
-                plan.push((recipient.d, own, recipient.u != to.as_str(), wrap.as_str(), *copy));
-            }
-        }
-        let devices = plan.iter().map(|(device, _, beside, ..)| (*device, *beside));
+        let all = || message.recipients.iter().zip(message.wraps()).zip(copies);
+        let sent = || all().filter(|(_, copy)| **copy != Copy::Leave);
         if node.link.is_some() {
-            session.note_contacts(plan.iter().map(|(device, ..)| *device));
+            session.note_contacts(sent().map(|((recipient, _), _)| recipient.d));
         }
-        let ticket = session.sending.accept(message.message_id, fingerprint, devices, node.clock.micros());
+        let (mut count, mut beside) = (0, 0);
+        for ((recipient, _), _) in sent() {
+            beside |= u64::from(recipient.u != to.as_str()) << count;
+            count += 1;
+        }
+        let ticket = session.sending.accept(message.message_id, fingerprint, count, beside, node.clock.micros());
         node.counts.accepted.add_one();
         let key = MailKey { from_device: session.device, message_id: message.message_id };
         let order = node.clock.next_order();
-        for (index, (device, own, _, wrap, copy)) in plan.into_iter().enumerate() {
-            let index = u8::try_from(index).expect("a message has at most 64 recipients");
+        for (index, ((recipient, wrap), copy)) in (0..).zip(sent()) {
+            let device = recipient.d;
             let reply = Reply::Session { inbox: inbox.clone(), ticket, copy: index };
-            if copy == Copy::Miss {
+            if *copy == Copy::Miss {
                 node.spool.miss(Miss { device, reply });
                 continue;
             }
@@ -227,20 +227,20 @@ impl Session {
                 device,
                 key,
                 from: session.username.clone(),
-                own,
+                own: recipient.u == session.username.as_str(),
                 order,
                 accepted_at: now,
                 fingerprint,
                 shared: shared.clone(),
-                wrap: Bytes::copy_from_slice(wrap.as_bytes()),
+                wrap: Bytes::copy_from_slice(wrap.as_str().as_bytes()),
             };
-            let parcel = Parcel { mail, reply };
+            let parcel = Parcel { mail: Arc::new(mail), reply };
             let routed = match session.sending.is_storing(&device) {
                 true => node.router.store(parcel, Stored::Behind),
                 false => node.router.route(parcel),
             };
             if routed == Routed::Stored {
-                session.sending.storing(ticket, index);
+                session.sending.storing(ticket, index, device);
             }
         }
         Ok(())

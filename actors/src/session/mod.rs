@@ -6,6 +6,7 @@
 
 pub(crate) mod admission;
 mod devices;
+mod framing;
 mod greeting;
 mod inbox;
 mod login;
@@ -23,6 +24,7 @@ mod sharing;
 mod signals;
 mod socket;
 mod state;
+mod statuses;
 #[cfg(feature = "counted")]
 pub mod steps;
 
@@ -45,13 +47,13 @@ use bytestring::ByteString;
 use sealwire_protocol::frames::{Delivery, ErrorFrame, Queue, Reconnect, ServerFrame};
 use sealwire_protocol::{CloseCode, DeviceId, ErrorCode};
 use sealwire_store::{Front, News, Removal, StoreError};
+use smallvec::smallvec;
 
 use self::greeting::{Channel, Greeting};
-pub(crate) use self::inbox::{Event, Inbox, Load, Offer, Parcel, Reply, Signal, Verdict};
+pub(crate) use self::inbox::{Event, Inbox, Load, Offer, Parcel, Replies, Reply, Signal, Verdict};
 use self::receiving::Effect;
 pub(crate) use self::recents::conflicts;
 pub(crate) use self::recovery::{Attempts, BACKUP_LIFE};
-use self::sending::Answer;
 pub(crate) use self::sending::Finished;
 pub(crate) use self::sharing::settle;
 use self::socket::{Incoming, SessionContext, Socket};
@@ -110,7 +112,7 @@ pub(crate) struct Session {
     waiting: VecDeque<ByteString>,
     waiting_bytes: usize,
     looking_up: bool,
-    /// While what came from the peer or the inbox is handled: one reading of the clocks serves all of it.
+    /// While what came from the peer or the inbox is handled: one reading of the clocks serves the whole turn.
     turn_began: Cell<Option<Now>>,
     opened: u64,
     last_heard: u64,
@@ -118,6 +120,8 @@ pub(crate) struct Session {
     /// The device was removed from its account.
     revoked: bool,
     alarm: Option<(u64, SpawnHandle)>,
+    /// Statuses that wait will be looked after.
+    status_alarm: bool,
     /// Dropped at the log-in.
     greeting_place: Option<Place>,
 }
@@ -144,6 +148,7 @@ impl Session {
             closed_at: None,
             revoked: false,
             alarm: None,
+            status_alarm: false,
             greeting_place: Some(Place::take(&node, |node| &node.greeting)),
             node,
         }
@@ -307,33 +312,6 @@ impl Session {
         self.close(code);
     }
 
-    fn answer(&mut self, answers: Vec<Answer>) {
-        for answer in answers {
-            match answer {
-                Answer::Status(message_id, status) => {
-                    if let Some(session) = self.authenticated() {
-                        session.statuses.push(message_id, status);
-                    }
-                }
-                Answer::Error(message_id, code) => {
-                    let retry_after_ms = code.may_have_arrived().then_some(1_000);
-                    let error = ErrorFrame::new(code, code.meaning());
-                    let error = ErrorFrame { message_id: Some(message_id), retry_after_ms, ..error };
-                    self.send(&ServerFrame::Error(Box::new(error)));
-                }
-            }
-        }
-    }
-
-    fn flush_statuses(&mut self) {
-        let now = self.now();
-        let Some(session) = self.authenticated() else { return };
-        let frames: Vec<_> = session.statuses.take(now).collect();
-        for frame in frames {
-            self.send(&ServerFrame::Status(frame));
-        }
-    }
-
     fn run(&mut self, effects: Vec<Effect>, ctx: &mut SessionContext) {
         let Stage::Authenticated(session) = &self.stage else { return };
         let (device, departure) = (session.device, &session.departure);
@@ -441,9 +419,16 @@ impl Session {
         });
     }
 
-    /// What every turn ends with.
+    /// Ends what was done outside of the turns in which the peer and the inbox are heard; those end by themselves.
     fn end_turn(&mut self, ctx: &mut SessionContext) {
-        self.flush_statuses();
+        if self.turn_began.get().is_none() {
+            self.rest(ctx);
+        }
+    }
+
+    /// What every turn ends with.
+    fn rest(&mut self, ctx: &mut SessionContext) {
+        self.tell_statuses(ctx);
         if let Stage::Authenticated(session) = &mut self.stage {
             self.inbox.set_load(session.load());
             self.node.counts.finished(session.sending.take_finished(), || self.node.clock.micros());
@@ -530,6 +515,7 @@ impl Session {
             return;
         }
         tracing::debug!(reason = code.name(), "closing a connection");
+        self.flush_statuses();
         self.node.counts.closed.add(code);
         self.leave();
         self.closed_at = Some(self.now().mono);
@@ -547,7 +533,7 @@ impl Session {
         self.note_seen(&session.username, session.device);
         let departure = Some(session.departure.clone());
         let held = session.receiving.end().into_iter();
-        let offered = self.inbox.close().parcels.into_iter().map(|Parcel { mail, reply }| (mail, vec![reply]));
+        let offered = self.inbox.close().parcels.into_iter().map(|Parcel { mail, reply }| (mail, smallvec![reply]));
         for (mail, replies) in held.chain(offered) {
             // Nobody will ever fetch the mail of a device that was removed. Its senders have sealed it for a device that
             // is none of their addressee's any more, so nothing is lost for a person.

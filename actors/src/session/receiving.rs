@@ -17,9 +17,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sealwire_store::{Appended, Front, Mail, MailKey};
+use smallvec::smallvec;
 
-use super::inbox::{Inbox, Parcel, Reply, Verdict};
+use super::inbox::{Inbox, Parcel, Replies, Reply, Verdict};
 use super::recents::{Fate, Recents, Seen};
+use super::remembered::Number;
 use crate::clock::{Now, millis};
 use crate::metrics::Stored;
 
@@ -38,9 +40,9 @@ pub(crate) struct WindowLimits {
 #[derive(Debug)]
 pub(crate) enum Effect {
     /// Send the message to the device under this `seq`.
-    Deliver { seq: u64, mail: Mail },
+    Deliver { seq: u64, mail: Arc<Mail> },
     /// Put the copy into the mailbox, tell these and this session.
-    Append { mail: Mail, replies: Vec<Reply>, cause: Stored },
+    Append { mail: Arc<Mail>, replies: Replies, cause: Stored },
     /// Take an acknowledged copy out of the mailbox and tell this session; with `news`, also the sending device, if it is
     /// connected, that a message which was `queued` has arrived.
     Remove { key: MailKey, news: bool },
@@ -58,6 +60,8 @@ pub(crate) enum Effect {
 struct InFlight {
     seq: u64,
     key: MailKey,
+    /// Among what is remembered.
+    number: Number,
     size: usize,
     /// Whether it is a copy for one of the sender's own devices.
     own: bool,
@@ -69,7 +73,7 @@ struct InFlight {
 #[derive(Debug)]
 enum Hold {
     /// Nobody: these wait for its outcome.
-    Here { mail: Mail, replies: Vec<Reply> },
+    Here { mail: Arc<Mail>, replies: Replies },
     /// The mailbox, or it is on its way there.
     Mailbox,
 }
@@ -194,7 +198,7 @@ impl Receiving {
             Seen::Before(Fate::Acknowledged) => effects.push(Effect::Decided { reply, verdict: Verdict::Delivered }),
             Seen::Before(Fate::InFlight) => self.wait_for(mail, reply, effects),
             // The store answers a repeat like the first, once the first is there.
-            Seen::Before(Fate::Stored) => self.append(mail, vec![reply], Stored::Repeat, effects),
+            Seen::Before(Fate::Stored) => self.append(mail, smallvec![reply], Stored::Repeat, effects),
             Seen::Never if !self.is_draining() && self.has_room(mail.size()) => {
                 self.hand_over(mail, reply, now, effects)
             }
@@ -206,16 +210,16 @@ impl Receiving {
                     self.spill(Stored::Before, effects);
                 }
                 self.recents().lock().note(mail.key, mail.fingerprint, Fate::Stored);
-                self.append(mail, vec![reply], cause, effects);
+                self.append(mail, smallvec![reply], cause, effects);
             }
         }
     }
 
     /// A repeat of what is in flight waits with the first, or for the store.
-    fn wait_for(&mut self, mail: Mail, reply: Reply, effects: &mut Vec<Effect>) {
+    fn wait_for(&mut self, mail: Arc<Mail>, reply: Reply, effects: &mut Vec<Effect>) {
         match self.window.iter_mut().find(|sent| sent.key == mail.key) {
             Some(InFlight { hold: Hold::Here { replies, .. }, .. }) => replies.push(reply),
-            _ => self.append(mail, vec![reply], Stored::Repeat, effects),
+            _ => self.append(mail, smallvec![reply], Stored::Repeat, effects),
         }
     }
 
@@ -224,22 +228,22 @@ impl Receiving {
         bytes && self.window.len() < self.limits.messages
     }
 
-    fn hand_over(&mut self, mail: Mail, reply: Reply, now: Now, effects: &mut Vec<Effect>) {
-        self.recents().lock().note(mail.key, mail.fingerprint, Fate::InFlight);
-        let hold = Hold::Here { mail: mail.clone(), replies: vec![reply] };
+    fn hand_over(&mut self, mail: Arc<Mail>, reply: Reply, now: Now, effects: &mut Vec<Effect>) {
+        let hold = Hold::Here { mail: mail.clone(), replies: smallvec![reply] };
         self.send(mail, hold, now, effects);
     }
 
-    fn send(&mut self, mail: Mail, hold: Hold, now: Now, effects: &mut Vec<Effect>) {
+    fn send(&mut self, mail: Arc<Mail>, hold: Hold, now: Now, effects: &mut Vec<Effect>) {
+        let number = self.recents().lock().note(mail.key, mail.fingerprint, Fate::InFlight);
         self.last_seq += 1;
-        let size = mail.size();
-        let sent = InFlight { seq: self.last_seq, key: mail.key, size, own: mail.own, sent_at: now.mono, hold };
+        let (size, seq) = (mail.size(), self.last_seq);
+        let sent = InFlight { seq, key: mail.key, number, size, own: mail.own, sent_at: now.mono, hold };
         self.window_bytes += size;
         self.window.push_back(sent);
         effects.push(Effect::Deliver { seq: self.last_seq, mail });
     }
 
-    fn append(&mut self, mail: Mail, replies: Vec<Reply>, cause: Stored, effects: &mut Vec<Effect>) {
+    fn append(&mut self, mail: Arc<Mail>, replies: Replies, cause: Stored, effects: &mut Vec<Effect>) {
         *self.appending.entry(mail.order).or_default() += 1;
         if let Some(read) = &mut self.read {
             read.floor = Some(read.floor.map_or(mail.order, |floor| floor.min(mail.order)));
@@ -277,13 +281,11 @@ impl Receiving {
         if seq > self.last_seq {
             return Acked::Beyond;
         }
-        let count = self.window.partition_point(|sent| sent.seq <= seq);
-        if count == 0 {
+        if self.window.front().is_none_or(|oldest| oldest.seq > seq) {
             return Acked::Nothing;
         }
         self.await_room = false;
-        let acknowledged: Vec<InFlight> = self.window.drain(..count).collect();
-        for sent in acknowledged {
+        while let Some(sent) = self.window.pop_front_if(|sent| sent.seq <= seq) {
             self.window_bytes -= sent.size;
             self.acknowledged(sent, effects);
         }
@@ -292,7 +294,7 @@ impl Receiving {
     }
 
     fn acknowledged(&mut self, sent: InFlight, effects: &mut Vec<Effect>) {
-        self.recents().lock().set(&sent.key, Fate::Acknowledged);
+        self.recents().lock().set(sent.number, &sent.key, Fate::Acknowledged);
         match sent.hold {
             Hold::Here { replies, .. } => {
                 effects.extend(replies.into_iter().map(|reply| Effect::Decided { reply, verdict: Verdict::Delivered }));
@@ -328,7 +330,7 @@ impl Receiving {
     }
 
     /// Everything in flight whose senders wait, in order; from here on it counts as stored.
-    fn take_undecided(&mut self) -> Vec<(Mail, Vec<Reply>)> {
+    fn take_undecided(&mut self) -> Vec<(Arc<Mail>, Replies)> {
         let holds = self.window.iter_mut().map(|sent| std::mem::replace(&mut sent.hold, Hold::Mailbox));
         let undecided = holds.filter_map(|hold| match hold {
             Hold::Here { mail, replies } => Some((mail, replies)),
@@ -338,7 +340,7 @@ impl Receiving {
     }
 
     /// Ends the side: what is in flight and undecided, to be stored in this order.
-    pub(crate) fn end(&mut self) -> Vec<(Mail, Vec<Reply>)> {
+    pub(crate) fn end(&mut self) -> Vec<(Arc<Mail>, Replies)> {
         self.take_undecided()
     }
 
@@ -350,11 +352,12 @@ impl Receiving {
             effects.push(Effect::ReadLater);
             return;
         };
-        let whole = self.send_from(&front, &read, now, effects);
-        let stuck = whole == Sent::UntilFloor || (whole == Sent::All && !front.more);
+        let (mail, more) = (front.mail, front.more);
+        let whole = self.send_from(mail, &read, now, effects);
+        let stuck = whole == Sent::UntilFloor || (whole == Sent::All && !more);
         self.await_append = stuck && !self.appending.is_empty();
         self.await_room = whole == Sent::UntilFull;
-        self.unseen |= whole != Sent::All || front.more || !self.appending.is_empty();
+        self.unseen |= whole != Sent::All || more || !self.appending.is_empty();
         if self.unseen {
             self.read_if_due(effects);
             return;
@@ -365,8 +368,8 @@ impl Receiving {
         }
     }
 
-    fn send_from(&mut self, front: &Front, read: &Read, now: Now, effects: &mut Vec<Effect>) -> Sent {
-        for mail in &front.mail {
+    fn send_from(&mut self, mail: Vec<Mail>, read: &Read, now: Now, effects: &mut Vec<Effect>) -> Sent {
+        for mail in mail {
             if read.floor.is_some_and(|floor| mail.order >= floor) {
                 return Sent::UntilFloor;
             }
@@ -382,8 +385,7 @@ impl Receiving {
             if !self.has_room(mail.size()) {
                 return Sent::UntilFull;
             }
-            self.recents().lock().note(mail.key, mail.fingerprint, Fate::InFlight);
-            self.send(mail.clone(), Hold::Mailbox, now, effects);
+            self.send(Arc::new(mail), Hold::Mailbox, now, effects);
         }
         Sent::All
     }

@@ -1,3 +1,5 @@
+use sealwire_store::Fingerprint;
+
 use super::*;
 use crate::session::fixtures::{key, mail, parcel};
 
@@ -247,8 +249,9 @@ fn repeats_are_recognised_whatever_became_of_the_first() {
     assert_eq!(side.verdicts(), [(1, Verdict::Delivered), (1, Verdict::Delivered)]);
     side.parcel(1);
     assert_eq!((side.delivered(), side.verdicts()), (vec![], vec![(1, Verdict::Delivered)]));
-    let mut other = parcel(1);
-    other.mail.fingerprint.content = 99;
+    let other = parcel(1);
+    let fingerprint = Fingerprint { content: 99, ..other.mail.fingerprint };
+    let other = Parcel { mail: Mail { fingerprint, ..Mail::clone(&other.mail) }.into(), ..other };
     side.receiving.parcel(other, at(0), &mut side.effects);
     assert_eq!(side.verdicts(), [(1, Verdict::Conflict)]);
 }

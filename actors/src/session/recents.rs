@@ -1,8 +1,9 @@
 //! What a device was given lately, to recognise repeats by (sending device, message id).
 
+use sealwire_protocol::MessageId;
 use sealwire_store::{Fingerprint, MailKey};
 
-use super::remembered::Remembered;
+use super::remembered::{Number, Remembered, Rising};
 
 /// How many messages a session remembers (protocol section 6).
 const REMEMBERED: usize = 4_096;
@@ -39,11 +40,16 @@ pub(crate) fn conflicts(known: Fingerprint, new: Fingerprint) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Recents {
     known: Remembered<MailKey, (Fingerprint, Fate), REMEMBERED>,
+    /// The ids of these, whoever has sent them: few write to a device at a time, and their clocks go alike.
+    ids: Rising<MessageId>,
 }
 
 impl Recents {
     /// Looks a message up.
     pub(crate) fn seen(&self, key: &MailKey, fingerprint: Fingerprint) -> Seen {
+        if self.ids.is_above(&key.message_id) {
+            return Seen::Never;
+        }
         match self.known.get(key) {
             None => Seen::Never,
             Some((known, _)) if conflicts(*known, fingerprint) => Seen::Conflict,
@@ -56,14 +62,19 @@ impl Recents {
         self.known.get(key).is_some()
     }
 
-    /// Remembers a message, or notes its new fate.
-    pub(crate) fn note(&mut self, key: MailKey, fingerprint: Fingerprint, fate: Fate) {
-        self.known.insert(key, (fingerprint, fate));
+    /// Remembers a message, or notes its new fate. Gives its number.
+    pub(crate) fn note(&mut self, key: MailKey, fingerprint: Fingerprint, fate: Fate) -> Number {
+        let new = self.ids.is_above(&key.message_id);
+        self.ids.note(key.message_id);
+        match new {
+            true => self.known.insert_new(key, (fingerprint, fate)),
+            false => self.known.insert(key, (fingerprint, fate)),
+        }
     }
 
-    /// Notes the new fate of a message that is remembered.
-    pub(crate) fn set(&mut self, key: &MailKey, fate: Fate) {
-        if let Some(known) = self.known.get_mut(key) {
+    /// Notes the new fate of a message that is remembered under this number.
+    pub(crate) fn set(&mut self, number: Number, key: &MailKey, fate: Fate) {
+        if let Some(known) = self.known.at(number, key) {
             known.1 = fate;
         }
     }

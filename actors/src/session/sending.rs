@@ -4,6 +4,7 @@
 //! While this session is storing a copy for a device, later ones for that device are stored behind it: otherwise a
 //! session that came meanwhile would hand the later one over first.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use sealwire_protocol::frames::Status;
@@ -12,7 +13,7 @@ use sealwire_store::Fingerprint;
 
 use super::inbox::Verdict;
 use super::recents::conflicts;
-use super::remembered::Remembered;
+use super::remembered::{Number, Remembered, Rising};
 use crate::metrics::FirstStatus;
 
 /// How many messages of one connection may be undecided; more are answered `server_busy`.
@@ -47,31 +48,32 @@ pub(crate) enum Repeat {
 #[derive(Debug)]
 struct Undecided {
     message_id: MessageId,
-    copies: Vec<Copy>,
+    /// Among what was sent.
+    number: Number,
     /// A bit for each copy without a verdict.
     open: u64,
+    /// A bit for each copy for another device of the sender: it does not make the message `delivered`.
+    own: u64,
+    /// The copies that this session has given to the store, and for which device; few messages have any.
+    storing: Vec<(u8, DeviceId)>,
     delivered: bool,
     refused: Option<ErrorCode>,
     accepted: u64,
 }
 
-#[derive(Debug, Clone)]
-struct Copy {
-    device: DeviceId,
-    /// For another device of the sender: does not make the message `delivered`.
-    own: bool,
-    /// This session has given it to the store.
-    storing: bool,
-}
+/// Numbers that rise by one are spread well as they are.
+type ByTicket = HashMap<u64, Undecided, foldhash::fast::RandomState>;
 
 /// The sending side of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Sending {
     last_ticket: u64,
-    undecided: HashMap<u64, Undecided>,
+    undecided: ByTicket,
     /// Devices for which this session is storing, and how many copies.
     storing: HashMap<DeviceId, u32>,
     sent: Remembered<MessageId, (Fingerprint, Option<Status>), REMEMBERED>,
+    /// The ids of these.
+    ids: Rising<MessageId>,
     /// Messages of earlier connections that were told to have arrived.
     news: VecDeque<MessageId>,
     /// Since it was asked last.
@@ -89,6 +91,9 @@ pub(crate) struct Finished {
 impl Sending {
     /// Looks up whether this connection has sent the message before.
     pub(crate) fn repeat(&self, message_id: &MessageId, fingerprint: Fingerprint) -> Repeat {
+        if self.ids.is_above(message_id) {
+            return Repeat::No;
+        }
         match self.sent.get(message_id) {
             Some((known, _)) if conflicts(*known, fingerprint) => Repeat::Conflict,
             Some((known, status)) if *known == fingerprint => status.map_or(Repeat::Undecided, Repeat::Decided),
@@ -111,23 +116,29 @@ impl Sending {
         self.undecided.len() < UNDECIDED
     }
 
-    /// Takes a message whose copies are for these devices (device, own), at most 64. Gives the ticket that their
-    /// outcomes will carry. `now` is in microseconds.
+    /// Takes a message with so many copies, at most 64, of which those in `own` (a bit for each) are for devices of the sender
+    /// beside. Gives the ticket that their outcomes will carry. `now` is in microseconds.
     pub(crate) fn accept(
         &mut self,
         message_id: MessageId,
         fingerprint: Fingerprint,
-        copies: impl IntoIterator<Item = (DeviceId, bool)>,
+        copies: usize,
+        own: u64,
         now: u64,
     ) -> u64 {
-        let copies: Vec<Copy> = copies.into_iter().map(|(device, own)| Copy { device, own, storing: false }).collect();
-        debug_assert!((1..=64).contains(&copies.len()), "checked by the message's shape");
+        debug_assert!((1..=64).contains(&copies), "checked by the message's shape");
         self.last_ticket += 1;
-        let open = u64::MAX >> (64 - copies.len().clamp(1, 64));
+        let open = u64::MAX >> (64 - copies.clamp(1, 64));
         let delivered = self.news.contains(&message_id);
-        let message = Undecided { message_id, copies, open, delivered, refused: None, accepted: now };
+        let sent = (fingerprint, None);
+        let number = match self.ids.is_above(&message_id) {
+            true => self.sent.insert_new(message_id, sent),
+            false => self.sent.insert(message_id, sent),
+        };
+        self.ids.note(message_id);
+        let (storing, refused) = (Vec::new(), None);
+        let message = Undecided { message_id, number, open, own, storing, delivered, refused, accepted: now };
         self.undecided.insert(self.last_ticket, message);
-        self.sent.insert(message_id, (fingerprint, None));
         self.last_ticket
     }
 
@@ -136,35 +147,38 @@ impl Sending {
         self.storing.contains_key(device)
     }
 
-    /// A copy was given to the store by this session.
-    pub(crate) fn storing(&mut self, ticket: u64, copy: u8) {
+    /// A copy for this device was given to the store by this session.
+    pub(crate) fn storing(&mut self, ticket: u64, copy: u8, device: DeviceId) {
         let Some(message) = self.undecided.get_mut(&ticket) else { return };
-        let Some(copy) = message.copies.get_mut(usize::from(copy)) else { return };
-        if !std::mem::replace(&mut copy.storing, true) {
-            *self.storing.entry(copy.device).or_default() += 1;
+        let open = 1_u64.checked_shl(copy.into()).is_some_and(|bit| message.open & bit != 0);
+        if open && message.storing.iter().all(|(storing, _)| *storing != copy) {
+            message.storing.push((copy, device));
+            *self.storing.entry(device).or_default() += 1;
         }
     }
 
     /// A copy was decided. Gives an answer when it was the message's last; a second verdict on a copy is passed over.
     pub(crate) fn decided(&mut self, ticket: u64, copy: u8, verdict: Verdict) -> Option<Answer> {
-        let message = self.undecided.get_mut(&ticket)?;
+        let Entry::Occupied(mut entry) = self.undecided.entry(ticket) else { return None };
+        let message = entry.get_mut();
         let bit = 1_u64.checked_shl(copy.into())?;
         if message.open & bit == 0 {
             return None;
         }
         message.open &= !bit;
-        let about = &message.copies[usize::from(copy)];
         match verdict {
-            Verdict::Delivered => message.delivered |= !about.own,
+            Verdict::Delivered => message.delivered |= message.own & bit == 0,
             Verdict::Stored | Verdict::Missed => {}
             Verdict::Conflict => message.refused = Some(ErrorCode::DuplicateConflict),
             Verdict::Failed => _ = message.refused.get_or_insert(ErrorCode::StoreUnavailable),
         }
-        let (done, storing, device) = (message.open == 0, about.storing, about.device);
-        if storing {
+        let stored = message.storing.iter().position(|(storing, _)| *storing == copy);
+        let stored = stored.map(|at| message.storing.swap_remove(at).1);
+        let done = (message.open == 0).then(|| entry.remove());
+        if let Some(device) = stored {
             self.stored(device);
         }
-        done.then(|| self.finish(ticket)).flatten()
+        done.map(|message| self.finish(message))
     }
 
     fn stored(&mut self, device: DeviceId) {
@@ -176,25 +190,23 @@ impl Sending {
         }
     }
 
-    fn finish(&mut self, ticket: u64) -> Option<Answer> {
-        let message = self.undecided.remove(&ticket)?;
-        let id = message.message_id;
-        let accepted = message.accepted;
-        if let Some(code) = message.refused {
+    fn finish(&mut self, message: Undecided) -> Answer {
+        let Undecided { message_id: id, number, delivered, refused, accepted, .. } = message;
+        if let Some(code) = refused {
             // It is not kept as it came, so that it is new when it comes again.
             self.sent.forget(&id);
             self.finished.push(Finished { status: FirstStatus::Refused, accepted });
-            return Some(Answer::Error(id, code));
+            return Answer::Error(id, code);
         }
-        let (status, first) = match message.delivered {
+        let (status, first) = match delivered {
             true => (Status::Delivered, FirstStatus::Delivered),
             false => (Status::Queued, FirstStatus::Queued),
         };
         self.finished.push(Finished { status: first, accepted });
-        if let Some(sent) = self.sent.get_mut(&id) {
+        if let Some(sent) = self.sent.at(number, &id) {
             sent.1 = Some(status);
         }
-        Some(Answer::Status(id, status))
+        Answer::Status(id, status)
     }
 
     /// A message that was `queued` has reached a device of its addressee. At most one `delivered` follows a `queued`.
@@ -247,7 +259,8 @@ mod tests {
 
     fn with_copies(copies: &[(u8, bool)]) -> (Sending, u64) {
         let mut sending = Sending::default();
-        let ticket = sending.accept(message_id(1), PRINT, copies.iter().map(|(d, own)| (device(*d), *own)), 5);
+        let own = copies.iter().enumerate().fold(0, |all, (copy, (_, own))| all | u64::from(*own) << copy);
+        let ticket = sending.accept(message_id(1), PRINT, copies.len(), own, 5);
         (sending, ticket)
     }
 
@@ -313,8 +326,8 @@ mod tests {
     fn later_copies_for_a_device_are_stored_behind_one_that_is_being_stored() {
         let (mut sending, ticket) = with_copies(&[(1, false)]);
         assert!(!sending.is_storing(&device(1)));
-        sending.storing(ticket, 0);
-        sending.storing(ticket, 0);
+        sending.storing(ticket, 0, device(1));
+        sending.storing(ticket, 0, device(1));
         assert!(sending.is_storing(&device(1)) && !sending.is_storing(&device(2)));
         sending.decided(ticket, 0, Verdict::Stored);
         assert!(!sending.is_storing(&device(1)));
@@ -338,7 +351,7 @@ mod tests {
 
         let mut later = Sending::default();
         assert_eq!(later.delivered_later(message_id(1)), Some(Answer::Status(message_id(1), Status::Delivered)));
-        let ticket = later.accept(message_id(1), PRINT, [(device(1), false)], 0);
+        let ticket = later.accept(message_id(1), PRINT, 1, 0, 0);
         assert_eq!(later.decided(ticket, 0, Verdict::Stored), Some(Answer::Status(message_id(1), Status::Delivered)));
     }
 

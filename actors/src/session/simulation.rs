@@ -165,13 +165,14 @@ impl World {
             order: self.order,
             ..super::fixtures::mail(n)
         };
-        let ticket = sender.sending.accept(mail.key.message_id, mail.fingerprint, [(mail.device, false)], 0);
+        let ticket = sender.sending.accept(mail.key.message_id, mail.fingerprint, 1, 0, 0);
         sender.tickets.insert(ticket, n);
-        let parcel = Parcel { mail, reply: Reply::Session { inbox: sender.inbox.clone(), ticket, copy: 0 } };
+        let parcel =
+            Parcel { mail: mail.into(), reply: Reply::Session { inbox: sender.inbox.clone(), ticket, copy: 0 } };
         let storing = sender.sending.is_storing(&device(BOB));
         let routed = if storing { self.router.store(parcel, Stored::Behind) } else { self.router.route(parcel) };
         if routed == Routed::Stored {
-            sender.sending.storing(ticket, 0);
+            sender.sending.storing(ticket, 0, device(BOB));
         }
     }
 
@@ -355,7 +356,7 @@ impl World {
         }
         for Parcel { mail, reply } in old.inbox.close().parcels {
             let (departure, cause) = (departure.clone(), Stored::Ended);
-            self.queue.append(Append { mail, replies: vec![reply], by: None, departure, cause });
+            self.queue.append(Append { mail, replies: smallvec::smallvec![reply], by: None, departure, cause });
         }
         if let Some(predecessor) = old.predecessor {
             // The successor waits for both: here simply until the spool has come to rest.

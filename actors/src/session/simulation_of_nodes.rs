@@ -170,13 +170,14 @@ impl World {
         if !site.directory.is_connected(&mail.device) && site.link.is_unknown(&mail.device) {
             let _ = site.link.find(&[mail.device]).await;
         }
-        let ticket = sender.sending.accept(key.message_id, mail.fingerprint, [(mail.device, false)], 0);
+        let ticket = sender.sending.accept(key.message_id, mail.fingerprint, 1, 0, 0);
         sender.tickets.insert(ticket, n);
-        let parcel = Parcel { mail, reply: Reply::Session { inbox: sender.inbox.clone(), ticket, copy: 0 } };
+        let parcel =
+            Parcel { mail: mail.into(), reply: Reply::Session { inbox: sender.inbox.clone(), ticket, copy: 0 } };
         let storing = sender.sending.is_storing(&device(BOB));
         let routed = if storing { site.router.store(parcel, Stored::Behind) } else { site.router.route(parcel) };
         if routed == Routed::Stored {
-            sender.sending.storing(ticket, 0);
+            sender.sending.storing(ticket, 0, device(BOB));
         }
     }
 
@@ -434,7 +435,7 @@ impl World {
         }
         for Parcel { mail, reply } in old.inbox.close().parcels {
             let (departure, cause) = (departure.clone(), Stored::Ended);
-            queue.append(Append { mail, replies: vec![reply], by: None, departure, cause });
+            queue.append(Append { mail, replies: smallvec::smallvec![reply], by: None, departure, cause });
         }
     }
 

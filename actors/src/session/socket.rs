@@ -1,7 +1,7 @@
 //! The session's connection: the only file that names actix-web.
 //!
-//! Once the edge has answered the upgrade, the socket is the session's own: [`Connection`] is one task that polls the actor's
-//! context, and the context reads from the socket while it is polled. A turn so costs one read, one write and no hop
+//! Once the edge has answered the upgrade, the socket is the session's own: one task polls the actor's context
+//! ([`Socket::drive`]), and the context reads from the socket while it is polled. A turn so costs one read, one write and no hop
 //! between tasks, and a connection at rest holds no buffer: what is read passes through one that its thread's connections
 //! share. What the peer's socket does not take waits here; how long is the slow-reader signal.
 //!
@@ -25,6 +25,7 @@ use futures_util::Stream;
 use sealwire_protocol::CloseCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::framing::{self, Opcode};
 use super::{Inbox, Session};
 use crate::clock::Clock;
 
@@ -33,16 +34,13 @@ pub(crate) type SessionContext = ws::WebsocketContext<Session>;
 
 /// How much is read at a time.
 const READ: usize = 32 * 1024;
+/// How much is handled before the turn ends. The context lets a stream give sixteen things before it looks after others; the
+/// last of them is [`Received::Rest`].
+const TURN: usize = 15;
 /// How large a buffer is kept.
 const KEPT: usize = 256 * 1024;
 
-// RFC 6455, section 5.2.
-const FINAL: u8 = 0x80;
-const TEXT: u8 = 0x1;
-const CLOSE: u8 = 0x8;
-const PONG: u8 = 0xa;
-const MAX_HEADER: usize = 10;
-/// Section 7.4.1: the close was asked for.
+/// Nothing is wrong: RFC 6455, section 7.4.1.
 const NORMAL: u16 = 1000;
 
 thread_local! {
@@ -67,6 +65,8 @@ pub(crate) enum Received {
     Close,
     /// The peer did not keep to WebSocket, or to the limits on it; nothing more is read from it.
     Broken(CloseCode),
+    /// That was all for now: the turn ends. Follows everything else, whatever there is of it.
+    Rest,
 }
 
 /// A session's hand on its connection.
@@ -104,26 +104,12 @@ struct Shared {
 }
 
 impl Shared {
-    /// Writes a frame (RFC 6455, section 5.2), whose parts follow one another, behind what waits.
-    fn frame(&mut self, opcode: u8, parts: &[&[u8]]) {
+    /// Writes a frame, whose parts follow one another, behind what waits.
+    fn frame(&mut self, opcode: Opcode, parts: &[&[u8]]) {
         if self.out.capacity() == 0 {
             self.out = SPARE.take();
         }
-        let len = parts.iter().map(|part| part.len()).sum::<usize>();
-        self.out.reserve(MAX_HEADER + len);
-        self.out.push(FINAL | opcode);
-        match (u8::try_from(len), u16::try_from(len)) {
-            (Ok(len @ ..=125), _) => self.out.push(len),
-            (_, Ok(len)) => {
-                self.out.push(126);
-                self.out.extend_from_slice(&len.to_be_bytes());
-            }
-            _ => {
-                self.out.push(127);
-                self.out.extend_from_slice(&(len as u64).to_be_bytes());
-            }
-        }
-        parts.iter().for_each(|part| self.out.extend_from_slice(part));
+        framing::push(&mut self.out, opcode, parts);
     }
 
     /// Gives the peer's socket what it takes. An error means that the connection is gone.
@@ -241,17 +227,22 @@ impl Socket {
 
     /// Writes a text frame, whose parts follow one another.
     pub(crate) fn text(&self, parts: &[&[u8]]) {
-        self.shared.borrow_mut().frame(TEXT, parts);
+        self.shared.borrow_mut().frame(Opcode::Text, parts);
     }
 
     /// Answers a ping.
     fn pong(&self, bytes: &[u8]) {
-        self.shared.borrow_mut().frame(PONG, &[bytes]);
+        self.shared.borrow_mut().frame(Opcode::Pong, &[bytes]);
     }
 
     /// Writes a close frame.
     pub(crate) fn close(&self, code: u16, reason: &str) {
-        self.shared.borrow_mut().frame(CLOSE, &[&code.to_be_bytes(), reason.as_bytes()]);
+        self.shared.borrow_mut().frame(Opcode::Close, &[&code.to_be_bytes(), reason.as_bytes()]);
+    }
+
+    /// Whether something goes to the peer when the turn is over.
+    pub(crate) fn has_something_to_say(&self) -> bool {
+        !self.shared.borrow().out.is_empty()
     }
 
     /// Bytes that were written and that the peer's socket has not taken.
@@ -262,6 +253,21 @@ impl Socket {
     /// Since when the peer's socket has taken nothing, on the monotonic clock.
     pub(crate) fn blocked_since(&self) -> Option<u64> {
         self.shared.borrow().blocked_since
+    }
+
+    /// Drives a session's context and writes what it has left. Ready when the context has ended or the connection is gone;
+    /// what waits for the peer then is still here.
+    fn drive(&self, context: Pin<&mut impl Stream>, cx: &mut Context<'_>) -> Poll<()> {
+        {
+            let mut shared = self.shared.borrow_mut();
+            if shared.task.as_ref().is_none_or(|task| !task.will_wake(cx.waker())) {
+                shared.task = Some(cx.waker().clone());
+            }
+        }
+        // What the actor says goes into the socket's buffer, never into the context's queue.
+        let over = context.poll_next(cx).is_ready();
+        let gone = self.poll_write(cx).is_err() || self.shared.borrow().aborted;
+        if over || gone { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Gives the peer's socket what waits, as much as it takes.
@@ -308,46 +314,17 @@ pub(crate) fn start(
     // The context's own reader is given nothing: ours is added when the actor starts.
     let silence = futures_util::stream::pending::<Result<Bytes, actix_web::error::PayloadError>>();
     // Out here: a task has room for all that it ever holds, for as long as it lives.
-    let context = Box::pin(ws::WebsocketContext::create(session, silence));
+    let mut context = Box::pin(ws::WebsocketContext::create(session, silence));
     actix_web::rt::spawn(async move {
-        Connection { context: Some(context), socket: socket.clone() }.await;
+        poll_fn(|cx| socket.drive(context.as_mut(), cx)).await;
+        // Stops the actor.
+        drop(context);
         // However the context has ended, the connection ends with it.
         if let Err(error) = poll_fn(|cx| socket.poll_finish(cx)).await {
             tracing::trace!(%error, "a connection was gone before its end");
         }
         drop(held);
     });
-}
-
-/// Drives a session's context and writes what it has left. Ready when the context has ended or the connection is gone; what
-/// waits for the peer then is in the socket.
-struct Connection<S> {
-    context: Option<Pin<Box<S>>>,
-    socket: Socket,
-}
-
-impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Future for Connection<S> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        {
-            let mut shared = this.socket.shared.borrow_mut();
-            if shared.task.as_ref().is_none_or(|task| !task.will_wake(cx.waker())) {
-                shared.task = Some(cx.waker().clone());
-            }
-        }
-        let Some(context) = this.context.as_mut() else { return Poll::Ready(()) };
-        // What the actor says goes into the socket's buffer, never into the context's queue.
-        let over = context.as_mut().poll_next(cx).is_ready();
-        let gone = this.socket.poll_write(cx).is_err() || this.socket.shared.borrow().aborted;
-        if !over && !gone {
-            return Poll::Pending;
-        }
-        // Dropping the context stops the actor.
-        this.context = None;
-        Poll::Ready(())
-    }
 }
 
 /// What the peer sends, as whole messages.
@@ -363,12 +340,27 @@ pub(crate) struct Incoming {
     longest: usize,
     /// The last thing given was a word of the inbox: the peer is heard next.
     told: bool,
+    /// How many things were given in this turn.
+    given: usize,
+    /// There was nothing more when the turn ended.
+    at_rest: bool,
 }
 
 impl Incoming {
     fn new(early: BytesMut, socket: Socket, inbox: Arc<Inbox>, longest: usize) -> Self {
         let codec = Codec::new().max_size(longest);
-        Self { socket, inbox, early, codec, buffer: BytesMut::new(), partial: None, longest, told: false }
+        Self {
+            socket,
+            inbox,
+            early,
+            codec,
+            buffer: BytesMut::new(),
+            partial: None,
+            longest,
+            told: false,
+            given: 0,
+            at_rest: false,
+        }
     }
 
     /// The next message that is in the buffer.
@@ -503,9 +495,31 @@ impl Incoming {
 impl Stream for Incoming {
     type Item = Received;
 
-    /// The inbox and the peer take turns, so that neither keeps the other waiting, nor this connection the others.
+    /// Ends a turn when there is nothing more, and when it has lasted long enough.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
-        let this = &mut *self;
+        if std::mem::take(&mut self.at_rest) {
+            return Poll::Pending;
+        }
+        let polled = if self.given < TURN { self.poll_one(cx) } else { Poll::Pending };
+        match polled {
+            Poll::Ready(received) => {
+                self.given += 1;
+                Poll::Ready(received)
+            }
+            Poll::Pending if self.given == 0 => Poll::Pending,
+            Poll::Pending => {
+                self.at_rest = self.given < TURN;
+                self.given = 0;
+                Poll::Ready(Some(Received::Rest))
+            }
+        }
+    }
+}
+
+impl Incoming {
+    /// The inbox and the peer take turns, so that neither keeps the other waiting, nor this connection the others.
+    fn poll_one(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+        let this = self;
         let word = this.inbox.poll_word(cx);
         if word && !std::mem::replace(&mut this.told, true) {
             return Poll::Ready(Some(Received::Word));
@@ -532,10 +546,12 @@ impl Actor for Session {
 
 impl StreamHandler<Received> for Session {
     fn handle(&mut self, received: Received, ctx: &mut Self::Context) {
-        if !matches!(received, Received::Word) {
+        if !matches!(received, Received::Word | Received::Rest) {
             self.node.counts.frames_received.add_one();
         }
-        self.turn_began.set(Some(self.node.clock.now()));
+        if self.turn_began.get().is_none() {
+            self.turn_began.set(Some(self.node.clock.now()));
+        }
         match received {
             Received::Word => self.turn(ctx),
             Received::Text(text) => self.text(&text, ctx),
@@ -551,15 +567,18 @@ impl StreamHandler<Received> for Session {
             }
             Received::Close => {
                 if !self.is_closing() {
+                    self.flush_statuses();
                     self.leave();
                     self.socket.close(NORMAL, "");
                 }
                 ctx.stop();
             }
             Received::Broken(code) => self.close(code),
+            Received::Rest => {
+                self.rest(ctx);
+                self.turn_began.set(None);
+            }
         }
-        self.end_turn(ctx);
-        self.turn_began.set(None);
     }
 }
 

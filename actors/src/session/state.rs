@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealwire_protocol::frames::{Status, StatusFrame};
 use sealwire_protocol::{DeviceId, MessageId, Username};
 
 use super::greeting::{Greeting, Open};
@@ -12,6 +11,7 @@ use super::inbox::Load;
 use super::rates::{MINUTE, Rate};
 use super::receiving::Receiving;
 use super::sending::Sending;
+use super::statuses::Statuses;
 use crate::clock::{Now, millis};
 use crate::presence::{Departure, Here, Watching};
 use crate::quota::UserQuota;
@@ -126,36 +126,6 @@ impl Authenticated {
     /// When something is due by itself, on the monotonic clock.
     pub(crate) fn next_deadline(&self) -> u64 {
         self.receiving.next_deadline().map_or(u64::MAX, |due| due).min(self.life.next_deadline())
-    }
-}
-
-/// Statuses that wait to share a frame.
-#[derive(Debug, Default)]
-pub(crate) struct Statuses {
-    queued: Vec<MessageId>,
-    delivered: Vec<MessageId>,
-    expired: Vec<MessageId>,
-}
-
-impl Statuses {
-    /// Adds one.
-    pub(crate) fn push(&mut self, message_id: MessageId, status: Status) {
-        match status {
-            Status::Queued => self.queued.push(message_id),
-            Status::Delivered => self.delivered.push(message_id),
-            Status::Expired => self.expired.push(message_id),
-        }
-    }
-
-    /// The frames for what has gathered; a message that was first `queued`, then `delivered`, is told both in that order.
-    pub(crate) fn take(&mut self, now: Now) -> impl Iterator<Item = StatusFrame> {
-        let all = [
-            (Status::Queued, std::mem::take(&mut self.queued)),
-            (Status::Delivered, std::mem::take(&mut self.delivered)),
-            (Status::Expired, std::mem::take(&mut self.expired)),
-        ];
-        let frames = all.into_iter().filter(|(_, message_ids)| !message_ids.is_empty());
-        frames.map(move |(status, message_ids)| StatusFrame { status, message_ids, at: now.wall })
     }
 }
 

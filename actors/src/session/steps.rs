@@ -12,7 +12,7 @@ use sealwire_protocol::frames::Status;
 use sealwire_protocol::{DeviceId, MessageId};
 use sealwire_store::{Fingerprint, Front, Mail, MailKey};
 
-use super::inbox::{Event, Inbox, Offer, Parcel, Reply};
+use super::inbox::{Event, Inbox, Parcel, Reply};
 use super::receiving::{Acked, Effect, Receiving, WindowLimits};
 use super::sending::{Answer, Sending};
 use crate::clock::Now;
@@ -37,13 +37,13 @@ impl HandOver {
     /// Does it; the next parcel in each call. True while there was one and it arrived.
     pub fn step(&mut self) -> bool {
         let Some(parcel) = self.parcels.pop() else { return false };
-        self.inbox.offer(parcel) == Offer::Taken && self.inbox.take().parcels.len() == 1
+        self.inbox.offer(parcel).is_taken() && self.inbox.take().parcels.len() == 1
     }
 }
 
 /// Messages between two sessions: accepted by the one, handed over by the other, acknowledged, told to the one.
 pub struct Exchange {
-    mail: Vec<Mail>,
+    mail: Vec<Arc<Mail>>,
     sending: Sending,
     sender: Arc<Inbox>,
     receiving: Receiving,
@@ -76,7 +76,7 @@ impl Exchange {
     pub fn step(&mut self) -> bool {
         let Some(mail) = self.mail.pop() else { return false };
         let message_id = mail.key.message_id;
-        let ticket = self.sending.accept(message_id, mail.fingerprint, [(mail.device, false)], 0);
+        let ticket = self.sending.accept(message_id, mail.fingerprint, 1, 0, 0);
         let reply = Reply::Session { inbox: self.sender.clone(), ticket, copy: 0 };
         let taken = self.receiver.offer(Parcel { mail, reply });
         for parcel in self.receiver.take().parcels {
@@ -97,7 +97,7 @@ impl Exchange {
         }
         self.sending.take_finished().for_each(drop);
         let told = answer == Some(Answer::Status(message_id, Status::Delivered));
-        taken == Offer::Taken && acked == Acked::Forward && told
+        taken.is_taken() && acked == Acked::Forward && told
     }
 }
 
@@ -109,8 +109,8 @@ fn message_id(n: u64) -> MessageId {
     format!("0198c0de-1111-7000-8000-{n:012x}").parse().expect("a well-formed id")
 }
 
-fn mail(n: u64) -> Mail {
-    Mail {
+fn mail(n: u64) -> Arc<Mail> {
+    Arc::new(Mail {
         device: device(0xb1),
         key: MailKey { from_device: device(0xa1), message_id: message_id(n) },
         from: "alice".parse().expect("a well-formed name"),
@@ -120,5 +120,5 @@ fn mail(n: u64) -> Mail {
         fingerprint: Fingerprint { header: n, content: n },
         shared: Bytes::from(vec![b's'; 1_600]),
         wrap: Bytes::from(vec![b'w'; 684]),
-    }
+    })
 }

@@ -15,7 +15,7 @@ use super::counts::SpoolCounts;
 use super::messages::Commit;
 use crate::metrics::{Metric, Samples, Stored, StoredAs};
 use crate::presence::Departure;
-use crate::session::{Event, Inbox, Reply, Verdict};
+use crate::session::{Event, Inbox, Replies, Reply, Verdict};
 
 /// Bounds of the queue and of one batch.
 #[derive(Debug, Clone)]
@@ -36,9 +36,8 @@ impl Default for Bounds {
 
 /// A copy on its way into a mailbox.
 pub(crate) struct Append {
-    pub(crate) mail: Mail,
-    /// Who waits for the outcome.
-    pub(crate) replies: Vec<Reply>,
+    pub(crate) mail: Arc<Mail>,
+    pub(crate) replies: Replies,
     /// The session of the mailbox's device, when it is the one that appends.
     pub(crate) by: Option<Arc<Inbox>>,
     /// The session that appends, which leaves the directory no earlier than this is committed.
@@ -113,7 +112,7 @@ impl Work {
     /// The store's part of it.
     pub(crate) fn batch(&self) -> Batch {
         Batch {
-            appends: self.appends.iter().map(|append| append.mail.clone()).collect(),
+            appends: self.appends.iter().map(|append| Mail::clone(&append.mail)).collect(),
             removals: self.removals.iter().map(|remove| remove.removal).collect(),
             missed: self.missed.iter().map(|miss| miss.device).collect(),
         }
@@ -345,7 +344,13 @@ mod tests {
         };
         let inbox = inbox.clone();
         (
-            Append { mail: parcel.mail, replies: vec![parcel.reply], by: None, departure: None, cause: Stored::Away },
+            Append {
+                mail: parcel.mail,
+                replies: smallvec::smallvec![parcel.reply],
+                by: None,
+                departure: None,
+                cause: Stored::Away,
+            },
             inbox,
         )
     }
@@ -371,7 +376,7 @@ mod tests {
         let from_another = |n: u64| {
             let (entry, _) = append(n);
             let key = MailKey { from_device: crate::session::fixtures::device(0xcc), ..entry.mail.key };
-            Append { mail: Mail { key, ..entry.mail }, ..entry }
+            Append { mail: Mail { key, ..Mail::clone(&entry.mail) }.into(), ..entry }
         };
         queue.append(append(1).0);
         queue.append(from_another(2));
@@ -387,7 +392,7 @@ mod tests {
         let queue = SpoolQueue::new(Bounds::default());
         let (device, alice, carl) = (append(1).0.mail.device, "alice".parse().unwrap(), "carl".parse().unwrap());
         (1..=3).for_each(|n| queue.append(append(n).0));
-        let own = Append { mail: Mail { own: true, ..append(4).0.mail }, ..append(4).0 };
+        let own = Append { mail: Mail { own: true, ..Mail::clone(&append(4).0.mail) }.into(), ..append(4).0 };
         queue.append(own);
         let work = queue.next().unwrap();
         let places = |usage: Usage| (usage.total.messages, usage.from_sender.messages);

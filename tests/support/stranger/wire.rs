@@ -134,6 +134,15 @@ impl Wire {
         let _ = sent.expect("the server reads");
     }
 
+    /// Sends frames in one write.
+    pub async fn burst(&mut self, frames: &[Value]) {
+        for frame in frames {
+            let _ = self.socket.feed(Message::text(frame.to_string())).await;
+        }
+        let sent = timeout(PATIENCE, self.socket.flush()).await;
+        let _ = sent.expect("the server reads");
+    }
+
     /// The next frame; `None` once the connection is over.
     async fn next_frame(&mut self, wanted: &str) -> Option<Value> {
         while self.closed.is_none() {
