@@ -531,6 +531,8 @@ impl Session {
             return;
         };
         self.note_seen(&session.username, session.device);
+        // Of the turn in which it ends.
+        self.node.counts.finished(session.sending.take_finished(), || self.node.clock.micros());
         let departure = Some(session.departure.clone());
         let held = session.receiving.end().into_iter();
         let offered = self.inbox.close().parcels.into_iter().map(|Parcel { mail, reply }| (mail, smallvec![reply]));

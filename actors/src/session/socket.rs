@@ -65,7 +65,7 @@ pub(crate) enum Received {
     Close,
     /// The peer did not keep to WebSocket, or to the limits on it; nothing more is read from it.
     Broken(CloseCode),
-    /// That was all for now: the turn ends. Follows everything else, whatever there is of it.
+    /// That was all for now, or enough of it: the turn ends.
     Rest,
 }
 
