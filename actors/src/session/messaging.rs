@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use sealwire_bus::SharedRate;
 use sealwire_protocol::frames::{ClientFrame, Delivery, ErrorFrame, Message, Request, Shared};
-use sealwire_protocol::{DeviceId, ErrorCode, Username};
+use sealwire_protocol::{DeviceId, ErrorCode, MessageId, Username};
 use sealwire_store::{Fingerprint, Mail, MailKey, StoreError, Usage};
 use twox_hash::XxHash3_64;
 
@@ -28,68 +30,108 @@ use crate::spool::Miss;
 /// How long a message waits for a session to take what waits for it: it does so in its next turn.
 const ROOM: Duration = Duration::from_secs(2);
 
+/// What is known with what was found out; `None` when the sender's own account is gone: its sessions are about to end.
+type Found = Result<Option<Facts>, StoreError>;
+
+/// Decides on an envelope by what is known so far and does what follows, or says what must be known first.
+type Decide = fn(&mut Session, &Message<'_>, Option<&String>, &mut Facts) -> Option<Need>;
+
 impl Session {
-    pub(super) fn message(
+    /// Decides on an envelope once all is known that this needs. What is at hand is known at once.
+    pub(super) fn consider(
         &mut self,
         text: &ByteString,
         message: &Message<'_>,
         id: Option<String>,
         mut facts: Facts,
+        decide: Decide,
         ctx: &mut SessionContext,
     ) {
-        let now = self.now();
-        let about = |error: ErrorFrame| ErrorFrame { id: id.clone(), message_id: Some(message.message_id), ..error };
-        if let Err(what) = message.check_shape() {
-            return self.refuse(about(ErrorFrame::new(ErrorCode::BadRequest, what)));
+        while let Some(need) = decide(self, message, id.as_ref(), &mut facts) {
+            let Some(mut finding) = self.find_out(need, message, facts) else { return };
+            let message_id = message.message_id;
+            let Some(found) = (&mut finding).now_or_never() else {
+                let text = text.clone();
+                return self.look_up(finding, ctx, move |session, found, ctx| {
+                    let Some(facts) = session.found(found, id.as_ref(), message_id) else { return };
+                    match ClientFrame::parse(&text).map(|frame| frame.request) {
+                        Ok(Request::Message(message) | Request::Signal(message)) => {
+                            session.consider(&text, &message, id, facts, decide, ctx);
+                        }
+                        _ => tracing::error!("a message that was read once could not be read again"),
+                    }
+                });
+            };
+            match self.found(found, id.as_ref(), message_id) {
+                Some(found) => facts = found,
+                None => return,
+            }
         }
-        let Some(session) = self.authenticated() else { return };
+    }
+
+    /// Decides on a message.
+    pub(super) fn message(&mut self, message: &Message<'_>, id: Option<&String>, facts: &mut Facts) -> Option<Need> {
+        let now = self.now();
+        let about = |error: ErrorFrame| ErrorFrame { id: id.cloned(), message_id: Some(message.message_id), ..error };
+        if let Err(what) = message.check_shape() {
+            self.refuse(about(ErrorFrame::new(ErrorCode::BadRequest, what)));
+            return None;
+        }
+        let session = self.authenticated()?;
         let counted = std::mem::replace(&mut facts.counted, true);
         let share = if counted { Ok(()) } else { session.quota.lock().message(now) };
-        if let Err(after) = share {
-            let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many messages in a minute"));
-            return self.rate_limited(error, after, Limit::Messages);
-        }
         let fingerprint = fingerprint(message);
-        match session.sending.repeat(&message.message_id, fingerprint) {
-            Repeat::No => {}
-            Repeat::Undecided => return,
-            Repeat::Decided(status) => return session.statuses.push(message.message_id, status),
-            Repeat::Conflict => {
+        let repeat = session.sending.repeat(&message.message_id, fingerprint);
+        match (share, repeat) {
+            (Err(after), _) => {
+                self.too_many_messages(after, about);
+                return None;
+            }
+            (Ok(()), Repeat::No) => {}
+            (Ok(()), Repeat::Undecided) => return None,
+            (Ok(()), Repeat::Decided(status)) => {
+                session.statuses.push(message.message_id, status);
+                return None;
+            }
+            (Ok(()), Repeat::Conflict) => {
                 let code = ErrorCode::DuplicateConflict;
-                return self.refuse(about(ErrorFrame::new(code, code.meaning())));
+                self.refuse(about(ErrorFrame::new(code, code.meaning())));
+                return None;
             }
         }
         match (self.node.link.is_some() && self.node.settings.limits.messages_per_minute > 0, facts.shared) {
-            (true, None) => return self.find_out(Need::Share, text.clone(), message, facts, id, ctx),
+            (true, None) => return Some(Need::Share),
             (true, Some(Err(after))) => {
-                let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many messages in a minute"));
-                return self.rate_limited(error, after, Limit::Messages);
+                self.too_many_messages(after, about);
+                return None;
             }
             _ => {}
         }
-        if let Some(need) = self.unknown_places(message, &facts) {
-            return self.find_out(need, text.clone(), message, facts, id, ctx);
+        let full = |session: &Self| session.full_inbox(message).filter(|_| !facts.no_room);
+        let need = self.unknown_places(message, facts).or_else(|| self.first_contact(message, facts));
+        if let Some(need) = need.or_else(|| full(self)) {
+            return Some(need);
         }
-        if let Some(need) = self.first_contact(message, &facts) {
-            return self.find_out(need, text.clone(), message, facts, id, ctx);
-        }
-        if let Some(need) = self.full_inbox(message).filter(|_| !facts.no_room) {
-            return self.find_out(need, text.clone(), message, facts, id, ctx);
-        }
-        let Some(session) = self.authenticated() else { return };
+        let session = self.authenticated()?;
         if facts.no_room || !session.sending.has_room() {
             let error = ErrorFrame::new(ErrorCode::ServerBusy, "too many messages of this connection are undecided");
-            return self.refuse(about(ErrorFrame { retry_after_ms: Some(1_000), ..error }));
+            self.refuse(about(ErrorFrame { retry_after_ms: Some(1_000), ..error }));
+            return None;
         }
-        match self.decide(message, &mut facts, now.wall, admission::admit) {
-            Admission::Accept { to, copies } => {
-                if let Err(error) = self.accept(message, &to, &copies, fingerprint, now.wall) {
-                    self.refuse(about(error));
-                }
-            }
-            Admission::Refuse(error) => self.refuse(about(*error)),
-            Admission::Need(need) => self.find_out(need, text.clone(), message, facts, id, ctx),
+        let refusal = match self.decide(message, facts, now.wall, admission::admit) {
+            Admission::Accept { to, copies } => self.accept(message, &to, &copies, fingerprint, now.wall).err(),
+            Admission::Refuse(error) => Some(*error),
+            Admission::Need(need) => return Some(need),
+        };
+        if let Some(error) = refusal {
+            self.refuse(about(error));
         }
+        None
+    }
+
+    fn too_many_messages(&mut self, after: u64, about: impl Fn(ErrorFrame) -> ErrorFrame) {
+        let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many messages in a minute"));
+        self.rate_limited(error, after, Limit::Messages);
     }
 
     /// The devices of which it is not known at which node they are, to be asked for once.
@@ -150,43 +192,28 @@ impl Session {
         decide(message, facts, &view)
     }
 
-    /// Reads what the decision on a message or signal needs, then decides again.
-    pub(super) fn find_out(
-        &mut self,
-        need: Need,
-        text: ByteString,
-        message: &Message<'_>,
-        facts: Facts,
-        id: Option<String>,
-        ctx: &mut SessionContext,
-    ) {
-        let Stage::Authenticated(session) = &self.stage else { return };
-        let (node, username, message_id) = (self.node.clone(), session.username.clone(), message.message_id);
-        let key = MailKey { from_device: session.device, message_id };
+    /// Reads what the decision on an envelope needs.
+    fn find_out(&self, need: Need, message: &Message<'_>, facts: Facts) -> Option<LocalBoxFuture<'static, Found>> {
+        let Stage::Authenticated(session) = &self.stage else { return None };
+        let (node, username) = (self.node.clone(), session.username.clone());
+        let key = MailKey { from_device: session.device, message_id: message.message_id };
         let recipients: Vec<DeviceId> = message.recipients.iter().map(|recipient| recipient.d).collect();
         let to = message.to.parse::<Username>().ok();
-        let find = async move {
+        Some(Box::pin(async move {
             let found = find(&node, need, facts, &username, to.as_ref(), key, &recipients);
             login::in_time(&node, found).await
+        }))
+    }
+
+    /// What was found out. Where that ends the matter, says so.
+    fn found(&mut self, found: Found, id: Option<&String>, message_id: MessageId) -> Option<Facts> {
+        let error = match found {
+            Ok(Some(facts)) => return Some(facts),
+            Ok(None) => ErrorFrame::new(ErrorCode::NotAuthenticated, "this account has been deleted"),
+            Err(error) => login::store_unavailable(&error),
         };
-        self.look_up(find, ctx, move |session, found, ctx| match (found, ClientFrame::parse(&text)) {
-            (Ok(None), _) => {
-                let text = "this account has been deleted";
-                let error = ErrorFrame::new(ErrorCode::NotAuthenticated, text);
-                session.refuse(ErrorFrame { id, message_id: Some(message_id), ..error });
-            }
-            (Ok(Some(facts)), Ok(ClientFrame { request: Request::Message(message), .. })) => {
-                session.message(&text, &message, id, facts, ctx);
-            }
-            (Ok(Some(facts)), Ok(ClientFrame { request: Request::Signal(signal), .. })) => {
-                session.signal(&text, &signal, id, facts, ctx);
-            }
-            (Err(error), _) => {
-                let error = login::store_unavailable(&error);
-                session.refuse(ErrorFrame { id, message_id: Some(message_id), ..error });
-            }
-            (Ok(Some(_)), _) => tracing::error!("a message that was read once could not be read again"),
-        });
+        self.refuse(ErrorFrame { id: id.cloned(), message_id: Some(message_id), ..error });
+        None
     }
 
     /// Takes a message: gives it its ordering key and sends its copies on their way.
@@ -302,7 +329,6 @@ async fn share(node: &Node, username: &Username) -> Result<(), u64> {
     }
 }
 
-/// `None` when the sender's own account is gone: its sessions are about to end.
 async fn find(
     node: &Node,
     need: Need,
@@ -311,7 +337,7 @@ async fn find(
     to: Option<&Username>,
     key: MailKey,
     recipients: &[DeviceId],
-) -> Result<Option<Facts>, StoreError> {
+) -> Found {
     match need {
         Need::Account(name) => {
             let account = node.roster.find(&name).await?;

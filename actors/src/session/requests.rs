@@ -165,9 +165,13 @@ impl Session {
                 self.send(&ServerFrame::Heartbeat(answer));
             }
             Request::Keys(query) => self.keys(&query, id, ctx),
-            Request::Message(message) => self.message(text, &message, id, Facts::default(), ctx),
+            Request::Message(message) => {
+                self.consider(text, &message, id, Facts::default(), Self::message, ctx);
+            }
             Request::Rotate(rotate) => self.rotate(*rotate, id, ctx),
-            Request::Signal(signal) => self.signal(text, &signal, id, Facts::default(), ctx),
+            Request::Signal(signal) => {
+                self.consider(text, &signal, id, Facts::default(), Self::signal, ctx);
+            }
             Request::Presence(presence) => self.presence(*presence, id, ctx),
         }
     }

@@ -1,12 +1,10 @@
 //! What a session does with `signal`: an envelope that is handed to the devices that are connected, and never stored.
 
 use bytes::Bytes;
-use bytestring::ByteString;
 use sealwire_protocol::frames::{ErrorFrame, Message, Shared, signal_json};
 use sealwire_protocol::{ErrorCode, Username};
 
-use super::admission::{self, Admission, Facts};
-use super::socket::SessionContext;
+use super::admission::{self, Admission, Facts, Need};
 use super::state::Stage;
 use super::{Session, Signal, messaging};
 use crate::metrics::Limit;
@@ -15,38 +13,34 @@ use crate::metrics::Limit;
 const BEHIND: usize = 64 * 1024;
 
 impl Session {
-    pub(super) fn signal(
-        &mut self,
-        text: &ByteString,
-        message: &Message<'_>,
-        id: Option<String>,
-        mut facts: Facts,
-        ctx: &mut SessionContext,
-    ) {
+    /// Decides on a signal.
+    pub(super) fn signal(&mut self, message: &Message<'_>, id: Option<&String>, facts: &mut Facts) -> Option<Need> {
         let now = self.now();
-        let about = |error: ErrorFrame| ErrorFrame { id: id.clone(), message_id: Some(message.message_id), ..error };
+        let about = |error: ErrorFrame| ErrorFrame { id: id.cloned(), message_id: Some(message.message_id), ..error };
         if let Err(what) = message.check_shape() {
-            return self.refuse(about(ErrorFrame::new(ErrorCode::BadRequest, what)));
+            self.refuse(about(ErrorFrame::new(ErrorCode::BadRequest, what)));
+            return None;
         }
-        let Some(session) = self.authenticated() else { return };
+        let session = self.authenticated()?;
         let counted = std::mem::replace(&mut facts.counted, true);
         let share = if counted { Ok(()) } else { session.signals.take(now.mono) };
         if let Err(after) = share {
             let error = about(ErrorFrame::new(ErrorCode::RateLimited, "too many signals in a minute"));
-            return self.rate_limited(error, after, Limit::Signals);
+            self.rate_limited(error, after, Limit::Signals);
+            return None;
         }
-        if let Some(need) = self.unknown_places(message, &facts) {
-            return self.find_out(need, text.clone(), message, facts, id, ctx);
+        if let Some(need) = self.unknown_places(message, facts) {
+            return Some(need);
         }
-        match self.decide(message, &mut facts, now.wall, admission::admit_signal) {
-            Admission::Accept { to, .. } => {
-                if let Err(error) = self.pass_on(message, &to) {
-                    self.refuse(about(error));
-                }
-            }
-            Admission::Refuse(error) => self.refuse(about(*error)),
-            Admission::Need(need) => self.find_out(need, text.clone(), message, facts, id, ctx),
+        let refusal = match self.decide(message, facts, now.wall, admission::admit_signal) {
+            Admission::Accept { to, .. } => self.pass_on(message, &to).err(),
+            Admission::Refuse(error) => Some(*error),
+            Admission::Need(need) => return Some(need),
+        };
+        if let Some(error) = refusal {
+            self.refuse(about(error));
         }
+        None
     }
 
     fn pass_on(&self, message: &Message<'_>, to: &Username) -> Result<(), ErrorFrame> {
