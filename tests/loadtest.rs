@@ -200,7 +200,8 @@ async fn the_bare_relay_carries_a_chat_that_is_not_sealed() {
 async fn compare(bench: &Bench, names: &str, more: &[&str]) -> Value {
     let numbers = ["--rounds", "1", "--pairs", "3", "--connections", "8", "--rate", "60", "--full-pairs", "2"];
     let mut command = Command::new(binary("sealwire-loadtest"));
-    command.args(["compare", "--only", names, "--quick", "--seconds", "1", "--idle", "4,8"]).args(numbers).args(more);
+    command.args(["compare", "--only", names, "--quick", "--seconds", "1", "--idle", "4,8", "--idle-seconds", "1"]);
+    command.args(numbers).args(more);
     command.arg("--server").arg(binary("sealwire"));
     command.arg("--keys").arg(bench.file("keys")).arg("--json").arg(bench.file("json"));
     let output = command.kill_on_drop(true).output().await.expect("the load generator runs");
@@ -281,7 +282,8 @@ async fn ejabberd_is_spoken_to_in_xmpp() {
 async fn what_must_hold_is_measured_with_what_is_wanted() {
     let bench = Bench::new();
     let mut command = Command::new(binary("sealwire-loadtest"));
-    command.args(["goals", "--only", "everybody,memory", "--rounds", "1", "--scale", "0.001", "--seconds", "1"]);
+    command.args(["goals", "--only", "everybody,memory", "--rounds", "1", "--scale", "0.001"]);
+    command.args(["--seconds", "1", "--idle-seconds", "1"]);
     command.arg("--server").arg(binary("sealwire")).arg("--json").arg(bench.file("json"));
     let output = command.arg("--keys").arg(bench.file("keys")).kill_on_drop(true).output().await.expect("it runs");
     let (out, progress) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sealwire_protocol::frames::{DeviceWrap, ErrorFrame, Message, Recipient};
 use sealwire_protocol::{DeviceId, ErrorCode, Username};
-use sealwire_store::{Account, Device, Usage};
+use sealwire_store::{Account, Device, Fingerprint, Usage};
 use smallvec::SmallVec;
 
 use crate::settings::Limits;
@@ -47,6 +47,8 @@ pub(crate) enum Need {
 pub(crate) struct Facts {
     /// The message has been counted against its sender's share.
     pub(crate) counted: bool,
+    /// Tells the message from another one under the same id; hashed once.
+    pub(crate) fingerprint: Option<Fingerprint>,
     /// The message has been counted over all nodes; the time in milliseconds until one would be taken, if it was not.
     pub(crate) shared: Option<Result<(), u64>>,
     /// The places of the recipients' devices have been asked for.

@@ -80,20 +80,19 @@ impl Session {
         let session = self.authenticated()?;
         let counted = std::mem::replace(&mut facts.counted, true);
         let share = if counted { Ok(()) } else { session.quota.lock().message(now) };
-        let fingerprint = fingerprint(message);
-        let repeat = session.sending.repeat(&message.message_id, fingerprint);
-        match (share, repeat) {
-            (Err(after), _) => {
-                self.too_many_messages(after, about);
-                return None;
-            }
-            (Ok(()), Repeat::No) => {}
-            (Ok(()), Repeat::Undecided) => return None,
-            (Ok(()), Repeat::Decided(status)) => {
+        if let Err(after) = share {
+            self.too_many_messages(after, about);
+            return None;
+        }
+        let fingerprint = *facts.fingerprint.get_or_insert_with(|| fingerprint(message));
+        match session.sending.repeat(&message.message_id, fingerprint) {
+            Repeat::No => {}
+            Repeat::Undecided => return None,
+            Repeat::Decided(status) => {
                 session.statuses.push(message.message_id, status);
                 return None;
             }
-            (Ok(()), Repeat::Conflict) => {
+            Repeat::Conflict => {
                 let code = ErrorCode::DuplicateConflict;
                 self.refuse(about(ErrorFrame::new(code, code.meaning())));
                 return None;
@@ -107,9 +106,8 @@ impl Session {
             }
             _ => {}
         }
-        let full = |session: &Self| session.full_inbox(message).filter(|_| !facts.no_room);
         let need = self.unknown_places(message, facts).or_else(|| self.first_contact(message, facts));
-        if let Some(need) = need.or_else(|| full(self)) {
+        if let Some(need) = need.or_else(|| self.full_inbox(message).filter(|_| !facts.no_room)) {
             return Some(need);
         }
         let session = self.authenticated()?;
@@ -197,10 +195,13 @@ impl Session {
         let Stage::Authenticated(session) = &self.stage else { return None };
         let (node, username) = (self.node.clone(), session.username.clone());
         let key = MailKey { from_device: session.device, message_id: message.message_id };
-        let recipients: Vec<DeviceId> = message.recipients.iter().map(|recipient| recipient.d).collect();
-        let to = message.to.parse::<Username>().ok();
+        let recipients: Vec<DeviceId> = match &need {
+            Need::Held => message.recipients.iter().map(|recipient| recipient.d).collect(),
+            _ => Vec::new(),
+        };
+        let is_addressee = matches!(&need, Need::Account(name) if name.as_str() == message.to);
         Some(Box::pin(async move {
-            let found = find(&node, need, facts, &username, to.as_ref(), key, &recipients);
+            let found = find(&node, need, facts, &username, is_addressee, key, &recipients);
             login::in_time(&node, found).await
         }))
     }
@@ -329,12 +330,14 @@ async fn share(node: &Node, username: &Username) -> Result<(), u64> {
     }
 }
 
+/// Reads what is needed for a message of `username`. An account that is needed may be the addressee's; the recipients' devices
+/// matter only where it is needed which of them hold the message.
 async fn find(
     node: &Node,
     need: Need,
     mut facts: Facts,
     username: &Username,
-    to: Option<&Username>,
+    is_addressee: bool,
     key: MailKey,
     recipients: &[DeviceId],
 ) -> Found {
@@ -347,7 +350,7 @@ async fn find(
             if name == *username {
                 facts.sender = account.clone();
             }
-            if Some(&name) == to {
+            if is_addressee {
                 facts.addressee = Some(account);
             }
         }

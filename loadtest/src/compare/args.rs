@@ -95,6 +95,9 @@ pub(crate) struct Compare {
     /// Two numbers of idle connections; memory for each is what lies between them (usually 1000,5000).
     #[arg(long, value_name = "FEW,MANY", value_parser = two_counts)]
     pub(crate) idle: Option<[usize; 2]>,
+    /// Seconds that these say nothing before memory is read (usually 10).
+    #[arg(long)]
+    pub(crate) idle_seconds: Option<u64>,
     /// Measures `goals` as well, with a fiftieth of the load in a --quick run.
     #[arg(long)]
     pub(crate) goals: bool,
@@ -151,6 +154,9 @@ pub(crate) struct Goals {
     /// Seconds before them whose latencies do not count.
     #[arg(long, default_value_t = 2)]
     pub(crate) warm_up: u64,
+    /// Seconds that idle connections say nothing before memory is read.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) idle_seconds: u64,
     #[command(flatten)]
     pub(crate) bench: Bench,
 }
@@ -196,6 +202,7 @@ pub(crate) struct Amount {
     pub(crate) seconds: u64,
     pub(crate) warm_up: u64,
     pub(crate) idle: [usize; 2],
+    pub(crate) idle_seconds: u64,
 }
 
 fn two_counts(text: &str) -> Result<[usize; 2], String> {
@@ -220,6 +227,7 @@ impl Compare {
                 seconds: 2,
                 warm_up: 1,
                 idle: [100, 500],
+                idle_seconds: 2,
             }
         } else {
             Amount {
@@ -232,6 +240,7 @@ impl Compare {
                 seconds: 5,
                 warm_up: 2,
                 idle: [1000, 5000],
+                idle_seconds: 10,
             }
         };
         let pairs = self.pairs.unwrap_or(usual.pairs);
@@ -245,15 +254,17 @@ impl Compare {
             seconds: self.seconds.unwrap_or(usual.seconds),
             warm_up: usual.warm_up,
             idle: self.idle.unwrap_or(usual.idle),
+            idle_seconds: self.idle_seconds.unwrap_or(usual.idle_seconds),
         }
     }
 
     /// The goals that are measured with it, if any are.
     pub(crate) fn goals(&self) -> Option<Goals> {
-        let Amount { rounds, seconds, warm_up, .. } = self.amount();
+        let Amount { rounds, seconds, warm_up, idle_seconds, .. } = self.amount();
         let scale = if self.quick { 0.02 } else { 1.0 };
         let (programs, bench) = (self.programs.clone(), self.bench.clone());
-        self.goals.then(|| Goals { programs, only: Vec::new(), rounds, scale, seconds, warm_up, bench })
+        let only = Vec::new();
+        self.goals.then_some(Goals { programs, only, rounds, scale, seconds, warm_up, idle_seconds, bench })
     }
 
     /// Who takes part.

@@ -271,7 +271,8 @@ impl Measuring<'_> {
         let counts = [2_000, 10_000, 18_000].map(|number| self.count(number));
         let mut runs = Vec::new();
         for connections in counts {
-            runs.push(self.player.idle(&self.start(Name::Sealwire, 0)?, connections)?);
+            let server = self.start(Name::Sealwire, 0)?;
+            runs.push(self.player.idle(&server, connections, self.goals.idle_seconds)?);
         }
         let each = |run: &Run| Some(run.figure("server memory per connection (bytes)")? / KIB);
         let mut samples: Vec<_> = counts

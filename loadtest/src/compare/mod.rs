@@ -99,7 +99,7 @@ fn measure(player: &Player<'_>, amount: &Amount, names: &[Name]) -> Result<Vec<M
 
 /// What is measured of memory needs a server that was never busy, so each count has one of its own.
 fn round(player: &Player<'_>, amount: &Amount, name: Name, version: &mut String) -> Result<Round, Failure> {
-    let Amount { seconds, warm_up, .. } = *amount;
+    let Amount { seconds, warm_up, idle_seconds, .. } = *amount;
     let accounts = amount.accounts();
     let (fixed, full) = {
         let server = player.start(name, accounts)?;
@@ -109,7 +109,7 @@ fn round(player: &Player<'_>, amount: &Amount, name: Name, version: &mut String)
         let talk = Talk { pairs: amount.full_pairs, rate: None, window: Some(amount.window), seconds, warm_up };
         (fixed, player.chat(&server, talk, 0)?)
     };
-    let idle = |connections| player.idle(&player.start(name, accounts)?, connections);
+    let idle = |connections| player.idle(&player.start(name, accounts)?, connections, idle_seconds);
     Ok(Round { fixed, full, idle: [idle(amount.idle[0])?, idle(amount.idle[1])?] })
 }
 
@@ -117,8 +117,8 @@ impl Amount {
     /// In a sentence.
     fn words(&self) -> String {
         format!(
-            "{} pairs of {} connections at {} messages/s in open loop; {} pairs with {} unanswered messages each in closed loop; {} s each; {} and {} idle \
-             connections; medians of {}",
+            "{} pairs of {} connections at {} messages/s in open loop; {} pairs with {} unanswered messages each in closed loop; {} s each; {} and {} \
+             connections, idle for {} s; medians of {}",
             self.pairs,
             self.connections,
             self.rate,
@@ -127,6 +127,7 @@ impl Amount {
             self.seconds,
             self.idle[0],
             self.idle[1],
+            self.idle_seconds,
             self.rounds
         )
     }

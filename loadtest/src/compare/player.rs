@@ -76,9 +76,9 @@ impl<'a> Player<'a> {
         self.play(&Scenario::Chat { common: self.common(server), talk, connections })
     }
 
-    /// Everybody says nothing.
-    pub(super) fn idle(&self, server: &Server, connections: usize) -> Result<Run, Failure> {
-        self.play(&Scenario::Idle { common: self.common(server), connections, seconds: 2 })
+    /// Everybody says nothing, for so long that a server gives back what it took for the log-ins.
+    pub(super) fn idle(&self, server: &Server, connections: usize, seconds: u64) -> Result<Run, Failure> {
+        self.play(&Scenario::Idle { common: self.common(server), connections, seconds })
     }
 
     /// Many break and come back while pairs talk.

@@ -130,17 +130,22 @@ impl Wire {
 
     /// Sends any WebSocket message.
     pub async fn raw_message(&mut self, message: Message) {
-        let sent = timeout(PATIENCE, self.socket.send(message)).await;
-        let _ = sent.expect("the server reads");
+        self.write([message]).await;
     }
 
     /// Sends frames in one write.
     pub async fn burst(&mut self, frames: &[Value]) {
-        for frame in frames {
-            let _ = self.socket.feed(Message::text(frame.to_string())).await;
-        }
-        let sent = timeout(PATIENCE, self.socket.flush()).await;
-        let _ = sent.expect("the server reads");
+        self.write(frames.iter().map(|frame| Message::text(frame.to_string()))).await;
+    }
+
+    async fn write(&mut self, messages: impl IntoIterator<Item = Message>) {
+        let writing = async {
+            for message in messages {
+                let _ = self.socket.feed(message).await;
+            }
+            let _ = self.socket.flush().await;
+        };
+        timeout(PATIENCE, writing).await.expect("the server reads");
     }
 
     /// The next frame; `None` once the connection is over.

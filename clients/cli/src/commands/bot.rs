@@ -10,7 +10,7 @@ use sealwire_protocol::frames::Status;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-use super::{print, stop, tell, word};
+use super::{print, stop, tell};
 use crate::arguments::{Arguments, Bot};
 use crate::exit::Failure;
 use crate::profile;
@@ -124,7 +124,7 @@ impl Work<'_> {
         if known.and_then(|at| self.unsent.remove(at)).is_none() || !self.as_json {
             return Ok(());
         }
-        print(true, &json!({ "answerId": id, "status": word(status) }), String::new)
+        print(true, &json!({ "answerId": id, "status": status.as_str() }), String::new)
     }
 
     /// Waits until the server has the last answers.

@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use sealwire_client::enrol::renew_backup;
 use sealwire_client::{Client, Event, Events};
-use sealwire_protocol::frames::Status;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -42,15 +41,6 @@ fn print(as_json: bool, object: &Value, words: impl FnOnce() -> String) -> Resul
 /// Standard output is gone: nobody reads on.
 fn unwritten(error: io::Error) -> Failure {
     Failure::failed(format!("cannot write: {error}"))
-}
-
-/// A status, in the word that is printed.
-fn word(status: Status) -> &'static str {
-    match status {
-        Status::Queued => "queued",
-        Status::Delivered => "delivered",
-        Status::Expired => "expired",
-    }
 }
 
 /// Does some work with a client, and tells meanwhile what is not a message. Messages are kept for `listen`.

@@ -6,7 +6,7 @@ use sealwire_client::{Client, Error, Sent};
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{stop, telling, unwritten, word};
+use super::{stop, telling, unwritten};
 use crate::arguments::{Arguments, Send};
 use crate::exit::{Code, Failure, code_of};
 use crate::terminal::harmless_json;
@@ -44,7 +44,7 @@ async fn send(client: &Client, command: &Send, texts: &[String], as_json: bool) 
     let mut first_failure = None;
     for mut message in sent {
         match timeout(command.timeout, message.first_status()).await {
-            Ok(Ok(status)) => report(command, &message, word(status), None, as_json)?,
+            Ok(Ok(status)) => report(command, &message, status.as_str(), None, as_json)?,
             Ok(Err(error)) if stays_in_outbox(&error) => return Err(unsent(code_of(&error), &error.to_string())),
             Ok(Err(error)) => {
                 report(command, &message, "failed", Some(&error), as_json)?;

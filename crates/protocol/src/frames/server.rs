@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::keys::{DeviceWrap, ManifestFrame};
 use crate::base64::{Array, Blob};
@@ -168,7 +168,7 @@ pub struct DeliveredRecipient {
 }
 
 /// What has become of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// The store holds it.
@@ -177,6 +177,24 @@ pub enum Status {
     Delivered,
     /// It was not fetched in time.
     Expired,
+}
+
+impl Status {
+    /// The word that stands in a frame.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Delivered => "delivered",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 /// `status`.
@@ -194,15 +212,10 @@ pub struct StatusFrame {
 impl StatusFrame {
     /// What `Serialize` writes, in a third of the time: every message gets one.
     fn to_json(&self) -> String {
-        let status = match self.status {
-            Status::Queued => "queued",
-            Status::Delivered => "delivered",
-            Status::Expired => "expired",
-        };
         // 39 bytes for an id, its quotation marks and a comma; a hundred for all else.
         let mut json = String::with_capacity(100 + 39 * self.message_ids.len());
         let mut push = |parts: &[&str]| parts.iter().for_each(|part| json.push_str(part));
-        push(&[r#"{"type":"status","status":""#, status, r#"","messageIds":["#]);
+        push(&[r#"{"type":"status","status":""#, self.status.as_str(), r#"","messageIds":["#]);
         for (i, id) in self.message_ids.iter().enumerate() {
             push(&[if i == 0 { "\"" } else { ",\"" }, id.encode(&mut [0; 36]), "\""]);
         }

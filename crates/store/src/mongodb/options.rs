@@ -32,7 +32,8 @@ pub(super) async fn client(url: &str, patience: Duration) -> Result<(ClientOptio
         refused("expected mongodb://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?replicaSet=NAME, other signs in user name and password as %XX")
     })?;
     options.app_name = Some(APP_NAME.to_owned());
-    options.server_selection_timeout = Some(patience);
+    // Ends before the patience with the whole request does, so that what is said is that no member was reachable.
+    options.server_selection_timeout = Some(patience * 9 / 10);
     options.connect_timeout = Some(CONNECT);
     options.heartbeat_freq = Some(HEARTBEAT);
     options.max_pool_size = Some(options.max_pool_size.unwrap_or(CONNECTIONS));
