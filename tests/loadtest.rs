@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use sealwire_parts::ports::free_addresses;
 use sealwire_tests::Server;
 use sealwire_tests::server::{NO_LIMITS, binary};
@@ -348,4 +349,45 @@ async fn a_server_that_refuses_messages_makes_it_fail() {
     let report = bench.report();
     assert!(number(&report["check"]["refused"]) > 0, "{report}");
     assert_eq!(report["check"]["good"], false);
+}
+
+/// Runs until it says on standard error what it waits for, then interrupts it; gives its exit code and standard output.
+async fn interrupted(mut command: Command, at: &str) -> (Option<i32>, String) {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().expect("it runs");
+    let mut progress = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    while !progress.next_line().await.expect("it can be read").expect("it gets there").contains(at) {}
+    let pid = child.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+    kill_process(pid.expect("it runs"), Signal::INT).expect("a child can be signalled");
+    let output = child.wait_with_output().await.expect("it ends");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[tokio::test]
+async fn what_is_stopped_before_its_end_is_checked_and_reported() {
+    let server = Server::with(NO_LIMITS).start().await;
+    let bench = Bench::new();
+    let mut command = Command::new(binary("sealwire-loadtest"));
+    command.args(["chat", "--pairs", "2", "--rate", "50", "--seconds", "3600", "--warm-up", "0"]);
+    command.args(["--url", &server.url(), "--server-pid", &server.pid().to_string()]);
+    command.arg("--keys").arg(bench.file("keys")).arg("--json").arg(bench.file("json"));
+    let (code, out) = interrupted(command, "] chat: ").await;
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("stopped before the end"), "{out}");
+    let check = &bench.report()["check"];
+    assert!(number(&check["sent"]) > 0, "{check}");
+    assert_eq!((&check["delivered"], &check["unanswered"]), (&check["sent"], &0.into()), "{check}");
+}
+
+#[tokio::test]
+async fn a_comparison_that_is_stopped_leaves_nothing_behind() {
+    let bench = Bench::new();
+    let place = bench.file("temporary");
+    std::fs::create_dir(&place).expect("a directory can be made");
+    let mut command = Command::new(binary("sealwire-loadtest"));
+    command.args(["compare", "--quick", "--only", "sealwire", "--seconds", "3600"]).env("TMPDIR", &place);
+    command.arg("--server").arg(binary("sealwire")).arg("--keys").arg(bench.file("keys"));
+    let (code, out) = interrupted(command, "round 1 of 1").await;
+    assert_eq!((code, out.as_str()), (Some(130), ""));
+    assert_eq!(std::fs::read_dir(&place).expect("it is there").count(), 0, "directories of servers are left");
 }

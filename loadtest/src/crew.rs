@@ -19,6 +19,7 @@ use crate::person::Person;
 use crate::probe::{self, Probe, Usage};
 use crate::signers::{self, Desk};
 use crate::socket;
+use crate::stop;
 use crate::worker::{Counts, Gauge, Inbox, Order, Outcome, Shared, Worker, wall};
 
 /// How often the threads' counts are looked at.
@@ -41,6 +42,8 @@ pub(crate) enum Failure {
     OpenFiles { needed: u64, allowed: u64 },
     #[error("a thread has panicked, and its figures are gone; this is a bug of the load generator")]
     Panicked,
+    #[error("stopped before the end; nothing was written")]
+    Stopped,
     #[error("{0}")]
     Arguments(String),
 }
@@ -102,6 +105,8 @@ pub(crate) struct Crew {
     seconds: BTreeMap<u64, Second>,
     periods: Vec<Period>,
     shown: u64,
+    /// It was said that a signal has come.
+    stopping: bool,
 }
 
 /// What is left when all threads have ended.
@@ -174,6 +179,7 @@ impl Crew {
             seconds: BTreeMap::new(),
             periods: Vec::new(),
             shown: 0,
+            stopping: false,
         };
         crew.start(common.per_address);
         Ok(crew)
@@ -264,10 +270,10 @@ impl Crew {
         Ok(Sight { at: self.shared.began.elapsed(), counts: self.counts(), server, companions, own: probe::own() })
     }
 
-    /// Lets time pass.
+    /// Lets time pass, unless somebody wants an end.
     pub(crate) fn pass(&mut self, what: &str, time: Duration) -> Result<(), Failure> {
         let until = self.shared.began.elapsed() + time;
-        while self.shared.began.elapsed() < until {
+        while self.shared.began.elapsed() < until && !stop::is_wanted() {
             thread::sleep(LOOK.min(until.saturating_sub(self.shared.began.elapsed())));
             self.each_second(what)?;
         }
@@ -293,6 +299,9 @@ impl Crew {
     }
 
     fn each_second(&mut self, what: &str) -> Result<(), Failure> {
+        if stop::is_wanted() && !std::mem::replace(&mut self.stopping, true) {
+            say(self.quiet, "stopping: what is under way is finished and checked; a second signal ends it at once");
+        }
         let now = self.shared.began.elapsed();
         if now < self.next_look {
             return Ok(());

@@ -10,7 +10,7 @@
 //! * [`keys`], [`person`], [`signers`] accounts and log-ins
 //! * [`letter`], [`hearing`], [`websocket`], [`numbering`], [`socket`], [`target`] the wire
 //! * [`dialect`] what servers of other protocols are spoken to in
-//! * [`histogram`], [`probe`] measuring; [`limit`] a bare relay to compare with
+//! * [`histogram`], [`probe`] measuring; [`limit`] a bare relay to compare with; [`stop`] ending before the end
 
 mod args;
 mod cast;
@@ -31,6 +31,7 @@ mod scenario;
 mod sealed;
 mod signers;
 mod socket;
+mod stop;
 mod target;
 mod websocket;
 mod worker;
@@ -45,9 +46,9 @@ use crate::crew::Failure;
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Play(scenario) => play(&scenario),
-        Command::Compare(compare) => compare::play(&compare),
-        Command::Goals(goals) => compare::play_goals(&goals),
+        Command::Play(scenario) => listen().and_then(|()| play(&scenario)),
+        Command::Compare(compare) => listen().and_then(|()| compare::play(&compare)),
+        Command::Goals(goals) => listen().and_then(|()| compare::play_goals(&goals)),
         Command::Limit { listen, threads, status_delay } => {
             let status_delay = status_delay * 1_000_000;
             limit::serve(&limit::Settings { listen, threads: crew::threads(threads), status_delay }).map(|()| true)
@@ -58,9 +59,18 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(1),
         Err(failure) => {
             let _ = writeln!(std::io::stderr(), "sealwire-loadtest: {failure}");
-            ExitCode::from(if matches!(failure, Failure::Arguments(_)) { 2 } else { 1 })
+            ExitCode::from(match failure {
+                Failure::Arguments(_) => 2,
+                Failure::Stopped => stop::EXIT_CODE,
+                _ => 1,
+            })
         }
     }
+}
+
+/// Lets signals end what is played in order.
+fn listen() -> Result<(), Failure> {
+    Ok(stop::listen()?)
 }
 
 /// Plays and reports; gives whether all went well.

@@ -10,7 +10,7 @@ use super::servers::{self, TAG};
 use crate::args::{Common, Scenario, Talk};
 use crate::crew::{Failure, say};
 use crate::dialect::Dialect;
-use crate::{scenario, socket};
+use crate::{scenario, socket, stop};
 
 /// Who plays.
 pub(super) struct Player<'a> {
@@ -93,6 +93,9 @@ impl<'a> Player<'a> {
 
     fn play(&self, scenario: &Scenario) -> Result<Run, Failure> {
         let report = scenario::play(scenario)?;
+        if stop::is_wanted() {
+            return Err(Failure::Stopped);
+        }
         if !report.is_good() {
             self.say(&report.to_table());
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::crew::Failure;
 use crate::dialect::Dialect;
+use crate::stop;
 
 /// How long a server may take to come up.
 const START: Duration = Duration::from_secs(120);
@@ -129,6 +131,8 @@ impl Server {
         let log = self.home.path().join(format!("{name}.log"));
         let output = fs::File::create(&log)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).current_dir(self.home.path());
+        // Ctrl-C in a terminal is for this program, which then ends its servers.
+        command.process_group(0);
         // Settings of this program's own environment reach no server.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SEALWIRE_")) {
             if !command.get_envs().any(|(set, _)| set == name) {
@@ -140,6 +144,9 @@ impl Server {
         let Some(Process(child)) = self.processes.last_mut() else { unreachable!("it was just added") };
         let began = Instant::now();
         while !ready() {
+            if stop::is_wanted() {
+                return Err(Failure::Stopped);
+            }
             let ended = child.try_wait()?;
             if ended.is_some() || began.elapsed() > START {
                 let why = ended.map_or("was not ready in time".to_owned(), |status| format!("ended with {status}"));

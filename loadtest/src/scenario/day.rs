@@ -8,6 +8,7 @@ use crate::args::{Common, Talk};
 use crate::cast::{Part, Size};
 use crate::crew::{Crew, Failure, Sight, Waited};
 use crate::report::Report;
+use crate::stop;
 use crate::worker::{Order, Pace};
 
 /// How much is written in each hour, as a share of the busiest.
@@ -36,7 +37,7 @@ pub(super) fn play(common: &Common, talking: &Talk, days: &Days) -> Result<Repor
     let (mut evenings, mut back) = (Vec::new(), all);
     if all {
         seal(&crew, talking.expected(2 * talking.pairs));
-        for _ in 0..days.days {
+        for _ in (0..days.days).take_while(|_| !stop::is_wanted()) {
             evenings.push(day(&mut crew, talking, size.connections() as u64, &mut back)?);
         }
         crew.until("waiting for the rest", |counts| counts.all_done())?;

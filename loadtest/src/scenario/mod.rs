@@ -13,6 +13,7 @@ use crate::args::{Common, Scenario, Talk};
 use crate::cast::Part;
 use crate::crew::{Crew, Failure, Waited};
 use crate::report::Report;
+use crate::stop;
 use crate::worker::{Counts, Order, Pace};
 
 /// Plays a scenario.
@@ -26,6 +27,14 @@ pub(crate) fn play(scenario: &Scenario) -> Result<Report, Failure> {
             "--dialect: only `idle` and `chat` are played with servers of other protocols".to_owned(),
         ));
     }
+    let mut report = lead(scenario)?;
+    if stop::is_wanted() {
+        report.undone("it was stopped before the end".to_owned());
+    }
+    Ok(report)
+}
+
+fn lead(scenario: &Scenario) -> Result<Report, Failure> {
     match scenario {
         Scenario::Idle { common, connections, seconds } => idle::play(common, *connections, *seconds),
         Scenario::Chat { common, talk, connections } => chat::play(common, talk, *connections),

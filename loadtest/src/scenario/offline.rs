@@ -5,7 +5,8 @@ use crate::args::Common;
 use crate::cast::{Part, Size};
 use crate::crew::{Crew, Failure};
 use crate::report::Report;
-use crate::worker::{Order, Pace};
+use crate::stop;
+use crate::worker::{Counts, Order, Pace};
 
 /// How much is written.
 pub(super) struct Mail {
@@ -39,7 +40,8 @@ fn store_and_drain(crew: &mut Crew, mail: &Mail, undone: &mut Vec<String>) -> Re
     crew.begin("store")?;
     let pace = Pace::Closed { window: mail.window, each: mail.each };
     crew.order(|part| Order::Talk { lines: part.lines(), pace, count_from: 0 });
-    crew.until("store", |counts| counts.sent >= pairs * each && counts.unanswered == 0)?;
+    let all_stored = |counts: Counts| counts.sent >= pairs * each && counts.unanswered == 0;
+    crew.until("store", |counts| all_stored(counts) || stop::is_wanted())?;
     let stored = crew.end()?;
     crew.order(|_| Order::Hush);
     let queued = stored.end.counts.queued;
