@@ -6,6 +6,7 @@
 
 pub(crate) mod admission;
 mod devices;
+mod ending;
 mod framing;
 mod greeting;
 mod inbox;

@@ -26,7 +26,7 @@ use sealwire_protocol::CloseCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::{self, Opcode};
-use super::{Inbox, Session};
+use super::{Inbox, Session, ending};
 use crate::clock::Clock;
 
 /// The context that a session runs in.
@@ -89,6 +89,8 @@ struct Shared {
     discarding: bool,
     /// What comes cannot be decoded any more.
     broken: bool,
+    /// Nothing comes any more.
+    ended: bool,
     /// How many bytes may come before the log-in; `None` after it.
     allowance: Option<usize>,
     // To the peer.
@@ -176,6 +178,7 @@ impl Socket {
             paused: false,
             discarding: false,
             broken: false,
+            ended: false,
             allowance: Some(allowance),
             out: Vec::new(),
             taken: 0,
@@ -276,7 +279,7 @@ impl Socket {
     }
 
     /// Gives the peer's socket what waits, then says that nothing more comes.
-    fn poll_finish(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    pub(super) fn poll_finish(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let mut shared = self.shared.borrow_mut();
         if shared.aborted {
             return Poll::Ready(Ok(()));
@@ -285,7 +288,8 @@ impl Socket {
         if !shared.out.is_empty() {
             return Poll::Pending;
         }
-        Pin::new(&mut shared.stream).poll_shutdown(cx)
+        // Who has ended its side, or broken the connection, has no use for a word that ours ends: closing the socket is enough.
+        if shared.ended { Poll::Ready(Ok(())) } else { Pin::new(&mut shared.stream).poll_shutdown(cx) }
     }
 }
 
@@ -317,13 +321,7 @@ pub(crate) fn start(
     let mut context = Box::pin(ws::WebsocketContext::create(session, silence));
     actix_web::rt::spawn(async move {
         poll_fn(|cx| socket.drive(context.as_mut(), cx)).await;
-        // Stops the actor.
-        drop(context);
-        // However the context has ended, the connection ends with it.
-        if let Err(error) = poll_fn(|cx| socket.poll_finish(cx)).await {
-            tracing::trace!(%error, "a connection was gone before its end");
-        }
-        drop(held);
+        ending::end(context, socket, held).await;
     });
 }
 
@@ -466,7 +464,10 @@ impl Incoming {
             }
             match self.poll_read(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    self.socket.shared.borrow_mut().ended = true;
+                    return Poll::Ready(None);
+                }
                 Poll::Ready(Ok(_)) if broken => {}
                 Poll::Ready(Ok(len)) => {
                     if !self.allow(len) {

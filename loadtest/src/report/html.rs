@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::plot::{Series, Ticks, lines, nines, nines_ticks};
+use super::plot::{Scale, Series, Ticks, lines, nines, nines_ticks};
 use super::{PeriodReport, Report, SecondReport, table};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1340px;margin:2em auto;padding:0 1em;color:#222}\
@@ -39,7 +39,8 @@ fn latencies(periods: &[PeriodReport]) -> String {
     let deliveries: Vec<_> = periods.iter().filter_map(|p| curve(p.name.to_owned(), &p.delivery.curve)).collect();
     let statuses: Vec<_> = periods.iter().filter_map(|p| curve(p.name.to_owned(), &p.status.curve)).collect();
     let plot = |title: &str, series: &[Series]| {
-        if series.is_empty() { String::new() } else { lines(title, "ms, by share of the messages", &ticks, series) }
+        let unit = "ms, by share of the messages";
+        if series.is_empty() { String::new() } else { lines(title, unit, Scale::Logarithmic, &ticks, series) }
     };
     plot("From due to delivered", &deliveries) + &plot("From due to the first status", &statuses)
 }
@@ -51,10 +52,11 @@ fn over_time(seconds: &[SecondReport]) -> String {
         name: name.to_owned(),
         points: seconds.iter().filter_map(|second| Some((second.second as f64, of(second)?))).collect(),
     };
-    let plot = |title: &str, unit: &str, all: Vec<Series>| {
+    let draw = |title: &str, unit: &str, scale: Scale, all: Vec<Series>| {
         let all: Vec<_> = all.into_iter().filter(|series| series.points.len() > 1).collect();
-        if all.is_empty() { String::new() } else { lines(title, unit, &ticks, &all) }
+        if all.is_empty() { String::new() } else { lines(title, unit, scale, &ticks, &all) }
     };
+    let plot = |title: &str, unit: &str, all: Vec<Series>| draw(title, unit, Scale::Linear, all);
     let talked = |second: &SecondReport| second.delivered > 0;
     let said_nothing = seconds.iter().all(|second| second.sent + second.delivered == 0);
     let throughput = if said_nothing {
@@ -71,7 +73,7 @@ fn over_time(seconds: &[SecondReport]) -> String {
         series("p99", &|s| talked(s).then_some(s.delivery_p99)),
     ];
     plot("Throughput", "messages a second", throughput)
-        + &plot("Latency of deliveries", "ms", latency)
+        + &draw("Latency of deliveries", "ms", Scale::Logarithmic, latency)
         + &plot("Connections", "open sessions", vec![series("connections", &|s| Some(s.connections as f64))])
         + &plot("Server: processor", "% of one core", vec![series("server", &|s| s.server_cpu_percent)])
         + &plot(

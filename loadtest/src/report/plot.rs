@@ -8,6 +8,8 @@ const LEFT: f64 = 64.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 34.0;
+/// What is less is drawn as this where a scale has no zero.
+const LEAST: f64 = 1e-3;
 /// Colours that people who see few of them can tell apart (Okabe and Ito).
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
@@ -17,14 +19,59 @@ pub(super) struct Series {
     pub(super) points: Vec<(f64, f64)>,
 }
 
+/// What lies between the grid's lines, upwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// As much everywhere, from 0.
+    Linear,
+    /// Ten times as much each time: latencies of a tenth of a millisecond and of a second in one plot.
+    Logarithmic,
+}
+
+/// The vertical axis.
+struct Axis {
+    scale: Scale,
+    /// Where it has lines, from the lowest to the highest.
+    grid: Vec<f64>,
+}
+
+impl Axis {
+    /// Round numbers that enclose the values.
+    fn around(scale: Scale, values: impl Iterator<Item = f64> + Clone) -> Self {
+        let highest = values.clone().fold(0.0, f64::max);
+        let grid = match scale {
+            Scale::Linear => {
+                let step = round_step(highest / 4.0);
+                (0..=(highest / step).ceil().max(1.0) as u32).map(|n| f64::from(n) * step).collect()
+            }
+            Scale::Logarithmic => {
+                let lowest = values.filter(|value| *value > 0.0).fold(highest.max(LEAST), f64::min);
+                let first = lowest.log10().floor() as i32;
+                let last = (highest.max(LEAST).log10().ceil() as i32).max(first + 1);
+                (first..=last).map(|power| 10_f64.powi(power)).collect()
+            }
+        };
+        Self { scale, grid }
+    }
+
+    /// How far up a value lies, from 0 to 1.
+    fn place(&self, value: f64) -> f64 {
+        let (Some(low), Some(high)) = (self.grid.first(), self.grid.last()) else { return 0.0 };
+        match self.scale {
+            Scale::Linear => value / high,
+            Scale::Logarithmic => (value.max(*low) / low).log10() / (high / low).log10(),
+        }
+    }
+}
+
 /// What stands at the horizontal axis: places and their names.
 pub(super) type Ticks = Vec<(f64, String)>;
 
 /// Draws lines. `title` says what is seen, `unit` what is counted upwards.
-pub(super) fn lines(title: &str, unit: &str, ticks: &Ticks, series: &[Series]) -> String {
+pub(super) fn lines(title: &str, unit: &str, scale: Scale, ticks: &Ticks, series: &[Series]) -> String {
     let mut out =
         format!("<figure><figcaption>{title}, {unit}</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">");
-    draw_lines(&mut out, ticks, series);
+    draw_lines(&mut out, scale, ticks, series);
     out.push_str("</svg><p>");
     for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
         let _ = write!(out, "<span style=\"color:{colour}\">&#9632; {}</span> ", series.name);
@@ -34,19 +81,14 @@ pub(super) fn lines(title: &str, unit: &str, ticks: &Ticks, series: &[Series]) -
 }
 
 /// Writing to a string cannot fail.
-fn draw_lines(out: &mut String, ticks: &Ticks, series: &[Series]) {
+fn draw_lines(out: &mut String, scale: Scale, ticks: &Ticks, series: &[Series]) {
     let points = || series.iter().flat_map(|series| &series.points);
     let fold = |of: fn(&(f64, f64)) -> f64, with: fn(f64, f64) -> f64, first: f64| points().map(of).fold(first, with);
     let (begin, end) = (fold(|p| p.0, f64::min, f64::INFINITY), fold(|p| p.0, f64::max, f64::NEG_INFINITY));
-    let step = round_step(fold(|p| p.1, f64::max, 0.0) / 4.0);
-    let highest = (fold(|p| p.1, f64::max, 0.0) / step).ceil().max(1.0) * step;
+    let axis = Axis::around(scale, points().map(|point| point.1));
     let x = |value: f64| LEFT + (value - begin) / (end - begin).max(f64::MIN_POSITIVE) * (WIDTH - LEFT - RIGHT);
-    let y = |value: f64| HEIGHT - BOTTOM - value / highest * (HEIGHT - TOP - BOTTOM);
-    for n in 0.. {
-        let value = f64::from(n) * step;
-        if value > highest * 1.001 {
-            break;
-        }
+    let y = |value: f64| HEIGHT - BOTTOM - axis.place(value) * (HEIGHT - TOP - BOTTOM);
+    for value in axis.grid.iter().copied() {
         let at = y(value);
         let _ = write!(
             out,
@@ -110,7 +152,7 @@ pub(crate) fn percentiles(title: &str, curves: Vec<(String, Vec<(f64, f64)>)>) -
         .collect();
     let mut body = String::from("<g transform=\"translate(0 20)\">");
     if !series.is_empty() {
-        draw_lines(&mut body, &nines_ticks(), &series);
+        draw_lines(&mut body, Scale::Logarithmic, &nines_ticks(), &series);
     }
     for (n, (series, colour)) in series.iter().zip(COLOURS.iter().cycle()).enumerate() {
         let at = HEIGHT + LEGEND * n as f64;
@@ -167,9 +209,28 @@ mod tests {
     }
 
     #[test]
+    fn a_logarithmic_axis_has_lines_at_powers_of_ten_around_what_it_shows() {
+        let axis = |values: &[f64]| Axis::around(Scale::Logarithmic, values.iter().copied());
+        for (values, grid) in [
+            (&[0.09, 0.0, 140.0][..], &[0.01, 0.1, 1.0, 10.0, 100.0, 1000.0][..]),
+            (&[3.0], &[1.0, 10.0]),
+            (&[1.0], &[1.0, 10.0]),
+            (&[0.0], &[0.001, 0.01]),
+            (&[], &[0.001, 0.01]),
+        ] {
+            let found = axis(values).grid;
+            assert_eq!(found.len(), grid.len(), "{values:?}: {found:?}");
+            assert!(found.iter().zip(grid).all(|(a, b)| (a / b - 1.0).abs() < 1e-9), "{values:?}: {found:?}");
+        }
+        let axis = axis(&[0.02, 50.0]);
+        let places = [0.0, 0.01, 1.0, 100.0].map(|value| axis.place(value));
+        assert!(places.iter().zip([0.0, 0.0, 0.5, 1.0]).all(|(a, b)| (a - b).abs() < 1e-9), "{places:?}");
+    }
+
+    #[test]
     fn a_plot_holds_its_lines_within_its_frame() {
         let series = [Series { name: "a".to_owned(), points: vec![(0.0, 0.0), (5.0, 12_345.0)] }];
-        let svg = lines("t", "u", &vec![(0.0, "0".to_owned()), (9.0, "outside".to_owned())], &series);
+        let svg = lines("t", "u", Scale::Linear, &vec![(0.0, "0".to_owned()), (9.0, "outside".to_owned())], &series);
         assert!(
             svg.contains("points=\"64.0,226.0 628.0,") && svg.contains(">15k<") && !svg.contains("outside"),
             "{svg}"
