@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::{connect_all, seal};
+use super::{connect_all, seal, wait_for_the_rest};
 use crate::args::{Common, Talk};
 use crate::cast::{Part, Size};
 use crate::crew::{Crew, Failure, Sight, Waited};
@@ -40,7 +40,7 @@ pub(super) fn play(common: &Common, talking: &Talk, days: &Days) -> Result<Repor
         for _ in (0..days.days).take_while(|_| !stop::is_wanted()) {
             evenings.push(day(&mut crew, talking, size.connections() as u64, &mut back)?);
         }
-        crew.until("waiting for the rest", |counts| counts.all_done())?;
+        wait_for_the_rest(&mut crew, "waiting for the rest")?;
     }
     let mut report = Report::new(days.scenario, common, crew.dismiss()?);
     report.setting("pairs", talking.pairs).setting("connections", days.connections).setting("days", days.days);

@@ -118,8 +118,15 @@ fn talk(crew: &mut Crew, name: &'static str, talk: &Talk) -> Result<(), Failure>
     crew.pass(name, Duration::from_secs(talk.seconds))?;
     crew.order(|_| Order::Hush);
     crew.end()?;
-    // What is still under way counts, however long it takes. What does not come is found by the check.
-    crew.until("waiting for the rest", |counts| counts.all_done())?;
+    wait_for_the_rest(crew, "waiting for the rest")
+}
+
+/// Waits, once all have been told to write no more, until what was written has come. It counts however long that takes; what does not
+/// come is found by the check.
+fn wait_for_the_rest(crew: &mut Crew, what: &str) -> Result<(), Failure> {
+    // A thread that has not heard it yet may write one more message, which no count shows so far.
+    crew.settle();
+    crew.until(what, |counts| counts.all_done())?;
     Ok(())
 }
 

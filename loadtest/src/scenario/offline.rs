@@ -1,6 +1,6 @@
 //! Mail for people who are away: it is stored, and fetched by all of them at once.
 
-use super::{connect_all, wait_for_sessions};
+use super::{connect_all, wait_for_sessions, wait_for_the_rest};
 use crate::args::Common;
 use crate::cast::{Part, Size};
 use crate::crew::{Crew, Failure};
@@ -54,7 +54,7 @@ fn store_and_drain(crew: &mut Crew, mail: &Mail, undone: &mut Vec<String>) -> Re
     if !wait_for_sessions(crew, entered.entered + pairs, entered.here + pairs)? {
         undone.push("not everybody could come back to fetch the mail".to_owned());
     }
-    crew.until("drain", |counts| counts.all_done())?;
+    wait_for_the_rest(crew, "drain")?;
     crew.end()?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{connect_all, pace, seal, wait_for_sessions};
+use super::{connect_all, pace, seal, wait_for_sessions, wait_for_the_rest};
 use crate::args::{Common, Talk};
 use crate::cast::Size;
 use crate::crew::{Crew, Failure};
@@ -51,6 +51,6 @@ fn break_and_return(crew: &mut Crew, talking: &Talk, others: u64) -> Result<(boo
     crew.pass("after", seconds)?;
     crew.order(|_| Order::Hush);
     crew.end()?;
-    crew.until("waiting for the rest", |counts| counts.all_done())?;
+    wait_for_the_rest(crew, "waiting for the rest")?;
     Ok((back, (period.end.at - period.begin.at).as_secs_f64()))
 }
