@@ -72,6 +72,12 @@ fn number(value: &Value) -> u64 {
     value.as_u64().expect("a number")
 }
 
+/// Something was sent, and all of it has come and was answered.
+fn assert_all_came(check: &Value) {
+    assert!(number(&check["sent"]) > 0, "{check}");
+    assert_eq!((&check["delivered"], &check["unanswered"]), (&check["sent"], &0.into()), "{check}");
+}
+
 #[tokio::test]
 async fn idle_connections_are_logged_in_and_weighed() {
     let server = Server::with(NO_LIMITS).start().await;
@@ -218,9 +224,7 @@ fn assert_measured(server: &Value) {
         assert!(server["medians"][name].is_f64(), "{name}: {server}");
     }
     for run in server["rounds"][0].as_array().expect("the runs of a round").iter().take(2) {
-        let check = &run["check"];
-        assert!(number(&check["sent"]) > 0, "{check}");
-        assert_eq!((&check["delivered"], &check["unanswered"]), (&check["sent"], &0.into()), "{check}");
+        assert_all_came(&run["check"]);
     }
 }
 
@@ -374,9 +378,7 @@ async fn what_is_stopped_before_its_end_is_checked_and_reported() {
     let (code, out) = interrupted(command, "] chat: ").await;
     assert_eq!(code, Some(1), "{out}");
     assert!(out.contains("stopped before the end"), "{out}");
-    let check = &bench.report()["check"];
-    assert!(number(&check["sent"]) > 0, "{check}");
-    assert_eq!((&check["delivered"], &check["unanswered"]), (&check["sent"], &0.into()), "{check}");
+    assert_all_came(&bench.report()["check"]);
 }
 
 #[tokio::test]
